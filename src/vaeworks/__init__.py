@@ -1,0 +1,33 @@
+"""vaeworks: variational autoencoders that train with one command, and numbers that can be trusted."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vaeworks import distributions, likelihoods, networks, objectives, posteriors, priors
+    from vaeworks.model import VAE, Decoder, Encoder, Schema
+    from vaeworks.trace import Batch, Latent, Trace
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Batch": "trace",
+    "Latent": "trace",
+    "Trace": "trace",
+    "VAE": "model",
+    "Encoder": "model",
+    "Decoder": "model",
+    "Schema": "model",
+}
+_ROOMS = ("distributions", "likelihoods", "networks", "objectives", "posteriors", "priors")
+
+__all__ = ["VAE", "Batch", "Decoder", "Encoder", "Latent", "Schema", "Trace", "distributions", "likelihoods", "networks", "objectives", "posteriors", "priors"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports on first use, so that ``import vaeworks`` and ``vae --help`` do not wait for torch."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"vaeworks.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"vaeworks.{name}")
+    raise AttributeError(f"module 'vaeworks' has no attribute {name!r}")

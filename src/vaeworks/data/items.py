@@ -1,0 +1,68 @@
+"""Items in memory: stored values as compact integers, with labels and names beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from vaeworks.model.schema import Schema
+from vaeworks.trace import Batch
+
+__all__ = ["Data", "Items"]
+
+
+@dataclass(frozen=True)
+class Items:
+    """N items, in order."""
+
+    values: Tensor
+    """(N, *shape) stored values: uint8 levels, or float32 where the schema has no levels."""
+    labels: Tensor | None = None
+    """(N,) int64 class numbers; -1 where unknown."""
+    names: tuple[str, ...] | None = None
+    """File names, where items came from files."""
+    observed: Tensor | None = None
+    """(N, *shape) bool; None: everything is observed."""
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    def __getitem__(self, index: Tensor | slice) -> Items:
+        names = self.names
+        if names is not None:
+            chosen = range(len(names))[index] if isinstance(index, slice) else index.tolist()
+            names = tuple(names[i] for i in chosen)
+        return Items(
+            self.values[index],
+            None if self.labels is None else self.labels[index],
+            names,
+            None if self.observed is None else self.observed[index],
+        )
+
+    def to(self, device: torch.device | str) -> Items:
+        """The same items with their values on ``device``."""
+        return replace(self, values=self.values.to(device), observed=None if self.observed is None else self.observed.to(device))
+
+    def batch(self, schema: Schema, index: Tensor | slice, generator: torch.Generator | None = None) -> Batch:
+        """The items at ``index`` as a Batch; ``generator`` drives dynamic binarisation."""
+        return Batch(schema.to_x(self.values[index], generator), None if self.observed is None else self.observed[index])
+
+    def batches(self, schema: Schema, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """All items in order, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.batch(schema, slice(start, start + size), generator)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set split into training, validation and test items, none of which shares an item with another."""
+
+    schema: Schema
+    train: Items
+    validation: Items
+    test: Items
+    notes: tuple[str, ...] = field(default=())
+    """What was found and chosen, a sentence each, for people to read."""

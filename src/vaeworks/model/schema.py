@@ -1,0 +1,108 @@
+"""Schema: what one item of the data is, and how raw items become the tensor x that a likelihood scores, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from vaeworks.errors import ArtifactError, DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Binarisation", "Schema"]
+
+Binarisation = Literal["none", "threshold", "dynamic", "static"]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """An image data set, described once and stored inside every artifact.
+
+    Values are what is stored: uint8 levels 0 .. levels-1, or float32 where ``levels`` is 0. The tensor x has the same shape and lies in [0, 1]:
+    x = value / (levels - 1), or x = (value - low) / (high - low) for floats, and 0 or 1 after binarisation.
+    """
+
+    shape: tuple[int, ...]
+    """(channels, height, width)."""
+    mode: str
+    """How channels map to a picture: L, LA, RGB or RGBA; "" where there is no such mapping."""
+    levels: int
+    """Number of levels a stored value can take (256 for 8-bit pixels, 17 for scikit-learn's digits); 0 for real numbers."""
+    low: float = 0.0
+    high: float = 1.0
+    """Range of real-valued data; unused where levels > 0."""
+    binarisation: Binarisation = "none"
+    """none; threshold at one half; dynamic (x ~ Bernoulli(value), drawn anew each time); static (already drawn, stored as 0 and 1)."""
+    classes: tuple[str, ...] = ()
+    """Names of the labels, in order of their numbers; empty where there are none."""
+    source: str = ""
+    """Where the data came from, for people to read."""
+    count: int = 0
+    """Number of training items."""
+    mean: float = 0.5
+    std: float = 0.5
+    """Mean and standard deviation of x over the training items."""
+    kind: Literal["image"] = "image"
+
+    @property
+    def x_levels(self) -> int:
+        """Number of values a coordinate of x can take: 2 after binarisation, 0 where x is real."""
+        return self.levels if self.binarisation == "none" else 2
+
+    @property
+    def dimensions(self) -> int:
+        """Number of coordinates of x."""
+        return int(torch.Size(self.shape).numel())
+
+    def to_x(self, values: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Stored values (B, *shape) to x (B, *shape) in float32; ``generator`` (CPU) drives dynamic binarisation.
+
+        Random bytes compared with the pixels give Bernoulli(value / 255) exactly, an order of magnitude faster than ``torch.bernoulli``.
+        """
+        if self.binarisation == "none":
+            if self.levels:
+                return values.to(torch.float32).div_(self.levels - 1)
+            return (values - self.low) / (self.high - self.low)
+        if self.binarisation == "static":
+            return values.to(torch.float32)
+        if self.binarisation == "threshold":
+            return (values >= self.levels / 2).to(torch.float32)
+        device = generator.device if generator is not None else values.device
+        noise = torch.randint(0, self.levels - 1, values.shape, dtype=torch.uint8, generator=generator, device=device)
+        return (noise.to(values.device) < values).to(torch.float32)
+
+    def to_values(self, x: Tensor) -> Tensor:
+        """x in [0, 1] (..., *shape) to stored values: rounded to levels, or scaled back to [low, high]."""
+        if self.levels:
+            top = 1 if self.binarisation == "static" else self.levels - 1
+            return (x.clamp(0, 1) * top).round().to(torch.uint8)
+        return x * (self.high - self.low) + self.low
+
+    def to_images(self, x: Tensor) -> list[Image]:
+        """x (N, *shape) to N PIL images of mode L, LA, RGB or RGBA."""
+        from PIL import Image as PIL
+
+        if self.mode not in {"L", "LA", "RGB", "RGBA"}:
+            raise DataError(f"items of shape {self.shape} have no picture form: use the values themselves (--format npy)")
+        pixels = (x.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().movedim(-3, -1).contiguous().numpy()
+        return [PIL.fromarray(p[..., 0] if self.mode == "L" else p, self.mode if self.mode != "L" else None) for p in pixels]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dictionary; ``Schema.from_json`` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Schema:
+        """The Schema stored in ``data``; ArtifactError where a field is missing, unknown or of the wrong kind."""
+        try:
+            schema = cls(**{**data, "shape": tuple(data["shape"]), "classes": tuple(data["classes"])})
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"the stored schema cannot be read: {error}; the file is damaged, or written by a newer version") from error
+        if schema.kind != "image" or schema.binarisation not in get_args(Binarisation) or len(schema.shape) != 3:
+            raise ArtifactError(f"the stored schema describes {schema.kind!r} of shape {schema.shape} ({schema.binarisation}), which this version cannot use")
+        return schema

@@ -1,0 +1,89 @@
+"""The variational autoencoder: an encoder, a decoder and a prior, each a module whose forward returns a distribution."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaeworks.distributions import Observable
+from vaeworks.latents import FlatLatents, Latents
+from vaeworks.likelihoods import Likelihood
+from vaeworks.posteriors import Posterior
+from vaeworks.priors import Prior
+from vaeworks.trace import Batch, Trace
+
+__all__ = ["VAE", "Decoder", "Encoder"]
+
+
+class Encoder(nn.Module):
+    """x (B, *event) -> q(z | x). The network sees (x - mean) / std, and zero where a value is missing.
+
+    ``network`` is any module from (B, *event) to (B, *posterior.parameter_shape).
+    """
+
+    def __init__(self, network: nn.Module, posterior: Posterior, *, mean: float = 0.0, std: float = 1.0):
+        super().__init__()
+        self.network, self.posterior = network, posterior
+        self.mean, self.inverse_std = mean, 1 / std
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Distribution:
+        x = (x - self.mean) * self.inverse_std
+        if observed is not None:
+            x = x.masked_fill(~observed, 0)
+        return self.posterior(self.network(x))
+
+
+class Decoder(nn.Module):
+    """z (..., D) -> p(x | z), batch shape (...).
+
+    ``network`` is any module from (N, D) to (N, *likelihood.parameter_shape).
+    """
+
+    def __init__(self, network: nn.Module, likelihood: Likelihood):
+        super().__init__()
+        self.network, self.likelihood = network, likelihood
+
+    def forward(self, z: Tensor) -> Observable:
+        features = self.network(z.flatten(0, -2))
+        return self.likelihood(features.unflatten(0, z.shape[:-1]))
+
+
+class VAE(nn.Module):
+    """p(x, z) = p(x | z) p(z) with the inference model q(z | x).
+
+    >>> import torch
+    >>> from vaeworks import VAE, Batch, Decoder, Encoder, objectives
+    >>> from vaeworks.likelihoods import BernoulliLikelihood
+    >>> from vaeworks.networks import MLP
+    >>> from vaeworks.posteriors import DiagonalNormalPosterior
+    >>> from vaeworks.priors import StandardNormalPrior
+    >>> posterior, likelihood = DiagonalNormalPosterior(2), BernoulliLikelihood((1, 8, 8), levels=2)
+    >>> encoder = Encoder(MLP((1, 8, 8), posterior.parameter_shape), posterior)
+    >>> decoder = Decoder(MLP((2,), likelihood.parameter_shape), likelihood)
+    >>> vae = VAE(encoder, decoder, StandardNormalPrior(2))
+    >>> batch = Batch(torch.ones(5, 1, 8, 8))
+    >>> trace = vae(batch, k=3)
+    >>> trace.log_weight(batch).shape
+    torch.Size([3, 5])
+    >>> objectives.ELBO()(trace, batch).value.backward()
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: Prior, *, latents: Latents | None = None):
+        super().__init__()
+        self.encoder, self.decoder, self.prior = encoder, decoder, prior
+        self.latents = FlatLatents() if latents is None else latents
+
+    def forward(self, batch: Batch, k: int = 1) -> Trace:
+        """k samples of z per item, and p(x | z) at each."""
+        latents = self.latents.infer(self.encoder, self.prior, batch, k)
+        p: Observable = self.decoder(latents[-1].z)
+        return Trace(x=p if batch.observed is None else p.marginal(batch.observed), latents=latents)
+
+    def __call__(self, batch: Batch, k: int = 1) -> Trace:
+        trace: Trace = super().__call__(batch, k)
+        return trace
+
+    def generate(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Observable:
+        """p(x | z), batch shape (n,), at n codes drawn from the prior."""
+        p: Observable = self.decoder(self.latents.generate(self.prior, n, context, temperature))
+        return p

@@ -1,0 +1,25 @@
+"""The standard normal prior."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal
+
+from vaeworks.priors.base import Prior
+
+__all__ = ["StandardNormalPrior"]
+
+
+class StandardNormalPrior(Prior):
+    """p(z) = N(0, I), whatever the context."""
+
+    def __init__(self, latent_size: int):
+        super().__init__(latent_size)
+        self.loc: Tensor
+        self.scale: Tensor
+        self.register_buffer("loc", torch.zeros(latent_size), persistent=False)
+        self.register_buffer("scale", torch.ones(latent_size), persistent=False)
+
+    def forward(self, context: Tensor | None = None) -> Independent:
+        return Independent(Normal(self.loc, self.scale, validate_args=False), 1, validate_args=False)

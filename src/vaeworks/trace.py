@@ -1,0 +1,67 @@
+"""The contract between rooms: three typed values.
+
+Shape legend, used throughout the package: K samples of z per item, B items in a batch, C context size, D latent size,
+``*event`` the shape of one item (an image: channels, height, width).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+__all__ = ["Batch", "Latent", "Trace"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Data on its way to the model."""
+
+    x: Tensor
+    """(B, *event), what the likelihood scores."""
+    observed: Tensor | None = None
+    """(B, *event) bool; False marks a missing value or padding. None: everything is observed."""
+    context: Tensor | None = None
+    """(B, C), what generation is conditioned on."""
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """One level of z."""
+
+    z: Tensor
+    """(K, B, *latent), drawn from q."""
+    q: Distribution
+    """q(z_l | z_<l, x), batch shape (B,) or (K, B)."""
+    p: Distribution
+    """p(z_l | z_<l), batch shape (), (B,) or (K, B)."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the model made of a batch: everything an objective or an estimator needs."""
+
+    x: Distribution
+    """p(x | z), batch shape (K, B); its mask already covers what the batch did not observe."""
+    latents: tuple[Latent, ...]
+    """One entry when flat, one per level when hierarchical, none when there is no latent variable."""
+    penalties: Mapping[str, Tensor] = field(default_factory=dict)
+    """Terms that are no density, by name; each (B,) or scalar."""
+
+    def log_likelihood(self, batch: Batch) -> Tensor:
+        """log p(x | z) of the observed part of each item, in nats: (K, B)."""
+        return self.x.log_prob(batch.x)
+
+    def log_ratio(self) -> Tensor:
+        """The sum over levels of log p(z) - log q(z | x), in nats: (K, B)."""
+        terms = [latent.p.log_prob(latent.z) - latent.q.log_prob(latent.z) for latent in self.latents]
+        return sum(terms[1:], start=terms[0])
+
+    def log_weight(self, batch: Batch) -> Tensor:
+        """log w = log p(x | z) + log p(z) - log q(z | x), in nats: (K, B). Its mean estimates the ELBO without bias."""
+        return self.log_likelihood(batch) + self.log_ratio()
