@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits  # type: ignore[import-untyped, unused-ignore]
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
@@ -73,19 +73,17 @@ class VAE(nn.Module):
         """E_q[log p(x|z)] - KL(q(z|x) || p(z)) <= log p(x), in nats, one number an item: (B,)."""
         q = self.encoder(x)
         z = q.rsample((k,))  # (K, B, D); mean + scale * noise, so gradients reach the encoder through z
-        reconstruction = self.decoder(z).log_prob(x).mean(0)  # a Monte Carlo estimate of the expectation
+        reconstruction: Tensor = self.decoder(z).log_prob(x).mean(0)  # a Monte Carlo estimate of the expectation
         # Both are Gaussian, so this expectation needs no samples. It is a sum over D, for the joint density is a product.
-        kl = 0.5 * (q.mean**2 + q.variance - 1 - q.variance.log()).sum(-1)
-        bound: Tensor = reconstruction - kl
-        return bound
+        kl: Tensor = 0.5 * (q.mean**2 + q.variance - 1 - q.variance.log()).sum(-1)
+        return reconstruction - kl
 
     def log_prob(self, x: Tensor, k: int) -> Tensor:
         """log (1/K) sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k ~ q: in expectation still below log p(x), but the gap closes as K grows."""
         q = self.encoder(x)
         z = q.rsample((k,))
-        log_w = self.decoder(z).log_prob(x) + self.prior().log_prob(z) - q.log_prob(z)  # (K, B)
-        estimate: Tensor = log_w.logsumexp(0) - math.log(k)  # in log space: p(x|z) itself would underflow for large images
-        return estimate
+        log_w: Tensor = self.decoder(z).log_prob(x) + self.prior().log_prob(z) - q.log_prob(z)  # (K, B)
+        return log_w.logsumexp(0) - math.log(k)  # in log space: p(x|z) itself would underflow for large images
 
 
 def load() -> tuple[Tensor, Tensor]:
@@ -101,6 +99,7 @@ def binarise(intensity: Tensor, generator: torch.Generator | None = None) -> Ten
 
 
 def train(vae: VAE, intensity: Tensor, epochs: int) -> None:
+    """Follow the gradient of the ELBO uphill, a batch of about 64 digits at a time."""
     optimiser = torch.optim.Adam(vae.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(epochs, 1))
     start = time.perf_counter()
@@ -120,6 +119,7 @@ def train(vae: VAE, intensity: Tensor, epochs: int) -> None:
 
 @torch.no_grad()
 def report(vae: VAE, intensity: Tensor, held_out: Tensor, out: Path) -> None:
+    """Say how probable digits are that training never saw, and draw some that nobody wrote."""
     x = binarise(held_out, torch.Generator().manual_seed(0))  # drawn once, the same for every seed, so that runs compare
     pixels: Distribution = Independent(Bernoulli(intensity.mean(0).clamp(1e-3, 1 - 1e-3)), 1)  # what a model without a code achieves
     elbo = torch.cat([vae.elbo(part, 1000) for part in x.chunk(10)])  # in parts, for K * B decoded images fill the memory
