@@ -1,0 +1,80 @@
+"""Recipe + Schema -> objects. The only place that knows every axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vaeworks.errors import RecipeError
+from vaeworks.model import VAE, Decoder, Encoder, Schema
+from vaeworks.objectives import SCHEDULES, Objective
+from vaeworks.recipes.knobs import AXES
+from vaeworks.recipes.recipe import Recipe
+from vaeworks.training import Trainer
+
+__all__ = ["build_objective", "build_trainer", "build_vae", "choose_likelihood", "choose_recipe"]
+
+
+def choose_recipe(schema: Schema) -> tuple[str, str]:
+    """The recipe for data of this kind, and why."""
+    _, height, width = schema.shape
+    if max(height, width) <= 12:
+        return "mlp", f"images of {height}x{width} are small enough for a fully connected network"
+    return "conv", f"images of {height}x{width} call for convolutions"
+
+
+def choose_likelihood(schema: Schema) -> tuple[str, str]:
+    """The likelihood for data of this kind, and why."""
+    if schema.x_levels == 2:
+        return "bernoulli", "pixels are 0 or 1"
+    if schema.x_levels > 0:
+        return "discretised-logistic", f"pixels take {schema.x_levels} levels; a learned scale weighs reconstruction against KL without a beta"
+    return "gaussian", "values are real numbers; a learned scale weighs reconstruction against KL without a beta"
+
+
+def build_vae(recipe: Recipe, schema: Schema) -> VAE:
+    """The VAE that ``recipe`` describes, for data of ``schema``; RecipeError where the two do not fit."""
+    size = recipe["latent_size"]
+    if not recipe["likelihood"]:
+        recipe = recipe.with_likelihood(choose_likelihood(schema)[0])
+    kind = recipe["likelihood"]["kind"]
+    if (schema.x_levels == 2) != (kind == "bernoulli"):
+        raise RecipeError(_mismatch(kind, schema))
+    likelihood = _part(recipe, "likelihood", schema.shape, schema.x_levels)
+    if likelihood.discrete and schema.x_levels == 0:
+        raise RecipeError(_mismatch(kind, schema))
+    posterior = _part(recipe, "posterior", size)
+    encoder = Encoder(_part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=schema.mean, std=max(schema.std, 1e-3))
+    decoder = Decoder(_part(recipe, "decoder", (size,), likelihood.parameter_shape), likelihood)
+    return VAE(encoder, decoder, _part(recipe, "prior", size), latents=_part(recipe, "latents"))
+
+
+def build_objective(recipe: Recipe) -> Objective:
+    """The objective that ``recipe`` describes; RecipeError where its posterior cannot serve it."""
+    if recipe["posterior"]["kind"] == "point" and recipe["objective"]["kind"] != "autoencoder":
+        raise RecipeError("posterior.kind = 'point' has no density, so there is no KL to weigh: use objective.kind = 'autoencoder', or posterior.kind = 'diagonal'")
+    objective: Objective = _part(recipe, "objective")
+    return objective
+
+
+def build_trainer(recipe: Recipe) -> Trainer:
+    """The trainer that ``recipe`` describes."""
+    return Trainer(**recipe["training"])
+
+
+def _part(recipe: Recipe, axis: str, *structure: Any) -> Any:
+    knobs = dict(recipe[axis])
+    kind = knobs.pop("kind")
+    if knobs.get("schedule"):
+        schedule = dict(knobs["schedule"])
+        knobs["schedule"] = SCHEDULES[schedule.pop("kind")](**schedule)
+    try:
+        return AXES[axis][kind](*structure, **knobs)
+    except ValueError as error:
+        raise RecipeError(f"{axis}.kind = {kind!r}: {error}") from error
+
+
+def _mismatch(kind: str, schema: Schema) -> str:
+    have = "binary pixels" if schema.x_levels == 2 else f"pixels of {schema.x_levels} levels" if schema.x_levels else "real numbers"
+    right, why = choose_likelihood(schema)
+    more = "; or binarise the data with --binarise dynamic" if kind == "bernoulli" and schema.levels > 2 else ""
+    return f"likelihood.kind = {kind!r} does not fit {have}: use {right!r} ({why}){more}"

@@ -1,0 +1,157 @@
+"""Recipes: named TOML files, read, overridden, checked and written."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from vaeworks.errors import RecipeError
+from vaeworks.recipes.knobs import AXES, RecipeModel
+
+__all__ = ["Recipe", "load_recipe", "parse_override", "recipe_names"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe: which part stands on each axis, with every knob resolved."""
+
+    values: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.values["name"])
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    def to_toml(self) -> str:
+        """The complete recipe; ``load_recipe`` reads it back to the same values."""
+        return tomli_w.dumps(_without_none(self.values))
+
+    def with_likelihood(self, kind: str) -> Recipe:
+        """The same recipe with the likelihood filled in, where it had left it to the data."""
+        return self if self.values["likelihood"] else check_recipe({**_without_none(self.values), "likelihood": {"kind": kind}})
+
+
+def recipe_names() -> list[str]:
+    """Names of the built-in recipes."""
+    return sorted(f.name.removesuffix(".toml") for f in files("vaeworks.recipes").joinpath("library").iterdir() if f.name.endswith(".toml"))
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """A built-in recipe by name, or a TOML file by path, with ``overrides`` such as ``objective.beta=4`` applied; RecipeError where anything is unknown or out of range."""
+    if name in recipe_names():
+        text = files("vaeworks.recipes").joinpath("library", f"{name}.toml").read_text("utf-8")
+    elif name.endswith(".toml") and Path(name).is_file():
+        text = Path(name).read_text("utf-8")
+    else:
+        close = difflib.get_close_matches(name, recipe_names(), 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise RecipeError(f"no recipe {name!r}: {hint}the built-in ones are {', '.join(recipe_names())}; a file must exist and end in .toml")
+    return parse_recipe(text, name, overrides)
+
+
+def parse_recipe(text: str, origin: str, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe written in ``text``; ``origin`` names it in errors."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {origin} is not valid TOML: {error}") from error
+    values.setdefault("name", Path(origin).stem)
+    for override in overrides:
+        _apply(values, *parse_override(override))
+    return check_recipe(values)
+
+
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """``objective.beta=4`` -> (["objective", "beta"], 4): the value is read as TOML, and as a string where it is no TOML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {text!r} is not of the form key=value, for example --set objective.beta=4")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return key.strip().split("."), parsed
+
+
+def _apply(values: dict[str, Any], path: list[str], value: Any) -> None:
+    *parents, last = path
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise RecipeError(f"--set {'.'.join(path)}: {parent!r} is a value, not a section")
+        values = child
+    if last == "kind" and values.get("kind") != value:
+        values.clear()  # the old part's knobs do not fit the new part
+    values[last] = value
+
+
+def check_recipe(values: dict[str, Any]) -> Recipe:
+    """``values`` checked against the constructors' signatures, with every default filled in."""
+    values = {key: value if not isinstance(value, dict) or "kind" in value or key == "training" else {**_default_kind(key), **value} for key, value in values.items()}
+    try:
+        return Recipe(RecipeModel.model_validate(values).model_dump())
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(values, e) for e in error.errors())) from error
+
+
+def _default_kind(axis: str) -> dict[str, str]:
+    from vaeworks.recipes.knobs import DEFAULTS
+
+    return {"kind": DEFAULTS[axis]} if axis in DEFAULTS else {}
+
+
+def _explain(values: dict[str, Any], error: Any) -> str:
+    """One sentence for one pydantic error: the key, the value, and what would be right."""
+    location = [str(part) for part in error["loc"]]
+    axis = location[0]
+    # pydantic puts the union's tag into the location: objective.elbo.beta is objective.beta to people
+    path = ".".join(part for i, part in enumerate(location) if not (i > 0 and part in _kinds(location[i - 1])))
+    value = error["input"]
+    if error["type"] == "extra_forbidden":
+        section = values.get(axis) if len(location) > 1 else values
+        known = _known(axis, section) if len(location) > 1 else list(RecipeModel.model_fields)
+        close = difflib.get_close_matches(location[-1], known, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"unknown recipe key {path!r}: {hint}valid keys here are {', '.join(known)}"
+    if error["type"] == "union_tag_invalid":
+        kinds = _kinds(location[-1])
+        tag = value.get("kind") if isinstance(value, dict) else value
+        close = difflib.get_close_matches(str(tag), kinds, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"{path}.kind = {tag!r} is unknown: {hint}choose one of {', '.join(kinds)}"
+    if error["type"] in {"missing", "union_tag_not_found"}:
+        kinds = _kinds(location[-1])
+        return f"the recipe lacks {path!r}" + (f": give {path}.kind, one of {', '.join(kinds)}" if kinds else "")
+    return f"{path} = {value!r}: {error['msg'][0].lower() + error['msg'][1:]}"
+
+
+def _kinds(axis: str) -> list[str]:
+    from vaeworks.objectives import SCHEDULES
+
+    return list(SCHEDULES) if axis == "schedule" else list(AXES.get(axis, ()))
+
+
+def _known(axis: str, section: Any) -> list[str]:
+    from vaeworks.recipes.knobs import knobs
+    from vaeworks.training import Trainer
+
+    if axis == "training":
+        return list(knobs(Trainer))
+    kind = section.get("kind") if isinstance(section, dict) else None
+    return ["kind", *(knobs(AXES[axis][kind]) if kind in AXES.get(axis, {}) else ())]
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return list(map(_without_none, value)) if isinstance(value, list | tuple) else value
