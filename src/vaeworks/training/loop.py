@@ -1,0 +1,315 @@
+"""The training loop: one step, one validation, one checkpoint, and the order in which they happen."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from vaeworks.data import Data
+from vaeworks.errors import ArtifactError, TrainingError
+from vaeworks.model import VAE
+from vaeworks.objectives import Objective
+from vaeworks.files import read_tensors, write_tensors
+from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident
+from vaeworks.training.metrics import Record
+
+if TYPE_CHECKING:
+    from vaeworks.training.trainer import Trainer
+
+__all__ = ["History", "Loop", "Progress"]
+
+PATIENT_STEPS = 10
+"""Non-finite steps in a row before training stops with advice."""
+AVERAGE_EVERY = 4
+"""Steps between updates of the moving average."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is, for a progress bar."""
+
+    step: int
+    steps: int
+    items_per_second: float
+    loss: float
+    best: float
+
+
+@dataclass(frozen=True)
+class History:
+    """How training went: ``lines`` as in metrics.jsonl, and why it ended (finished, early, interrupted, time)."""
+
+    lines: list[dict[str, Any]]
+    steps: int
+    best_step: int
+    best_score: float
+    seconds: float
+    skipped: int
+    ended: str
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds beside tensors."""
+
+    seed: int
+    steps: int
+    step: int = 0
+    best_score: float = -math.inf
+    best_step: int = 0
+    waited: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    lines: int = 0
+
+
+class Loop:
+    """One training run in memory."""
+
+    def __init__(
+        self,
+        knobs: Trainer,
+        vae: VAE,
+        objective: Objective,
+        data: Data,
+        *,
+        folder: Path | None,
+        device: torch.device,
+        seed: int,
+        progress: Callable[[Progress], None] | None,
+    ):
+        keep_memory()
+        self.knobs, self.schema, self.device, self.progress = knobs, data.schema, device, progress
+        self.vae, self.objective = vae.to(device).train(), objective.to(device)
+        self.average = copy.deepcopy(vae).eval() if knobs.ema else vae
+        self.items, self.validation = resident(data.train, device), resident(data.validation if len(data.validation) else data.train, device)
+        self.batch_size = min(knobs.batch_size * knobs.accumulate, len(self.items))
+        self.epoch_steps = len(self.items) // self.batch_size
+        self.state = _State(seed, knobs.planned_epochs(self.epoch_steps) * self.epoch_steps)
+        self.validate_every = max(self.epoch_steps, min(100, self.state.steps))
+        self.folder, self.checkpoint = folder, None if folder is None else folder / "checkpoint" / "state.safetensors"
+        self.parameters = [p for p in vae.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=knobs.learning_rate, weight_decay=knobs.weight_decay, fused=device.type != "mps")
+        self.bf16 = knobs.precision == "bf16" or (knobs.precision == "auto" and bf16_pays(device))
+        pays = knobs.compile == "on" or (knobs.compile == "auto" and compilation_pays(vae, device, self.state.steps * self.batch_size))
+        self.loss = compiled(self._loss) if pays else self._loss
+        self.best: dict[str, Tensor] = {}
+        self.loss_sum, self.loss_count, self.terms = torch.zeros((), device=device), 0, dict[str, Tensor]()
+        self.order, self.order_epoch, self.bad = torch.empty(0), -1, 0
+
+    def run(self, *, resume: bool, max_minutes: float | None, checkpoint_seconds: float) -> History:
+        torch.manual_seed(self.state.seed)
+        if resume and self.checkpoint is not None and self.checkpoint.is_file():
+            self._restore(self.checkpoint)
+        state, record = self.state, Record(self.folder, kept=self.state.lines)
+        pace = _Pace(state, max_minutes)
+        ended = "finished"
+        with _deferred_interrupt() as interrupted, contextlib.closing(record):
+            while state.step < state.steps:
+                self._step()
+                pace.tick(self.batch_size)
+                validated = state.step % self.validate_every == 0 or state.step == state.steps
+                if validated:
+                    self._validate(record)
+                if self.progress is not None and (validated or pace.due("report", 0.3)):
+                    self.progress(Progress(state.step, state.steps, pace.rate, float(self.loss_sum) / max(1, self.loss_count), state.best_score))
+                if ended := self._reason_to_stop(interrupted, max_minutes):
+                    break
+                if pace.due("checkpoint", checkpoint_seconds):
+                    self._save()
+            if not self.best or (ended in {"interrupted", "time"} and state.lines and record.lines[-1]["step"] != state.step):
+                self._validate(record)
+            self._save()
+        self.vae.load_state_dict(self.best)
+        self.vae.eval()
+        return History(record.lines, state.step, state.best_step, state.best_score, state.seconds, state.skipped, ended or "finished")
+
+    def _reason_to_stop(self, interrupted: threading.Event, max_minutes: float | None) -> str:
+        state, patience = self.state, self.knobs.patience
+        if interrupted.is_set():
+            return "interrupted"
+        if patience < 1 and state.waited > max(5, patience * state.steps / self.validate_every):
+            return "early"
+        return "time" if max_minutes is not None and state.seconds > 60 * max_minutes else ""
+
+    def _step(self) -> None:
+        """One update; a step whose gradient is not finite changes nothing."""
+        knobs, state = self.knobs, self.state
+        progress = state.step / state.steps
+        self.optimizer.param_groups[0]["lr"] = knobs.learning_rate_at(progress)
+        weight = self.objective.weight(progress)
+        total = torch.zeros((), device=self.device)
+        for index in self._index().chunk(knobs.accumulate):
+            value, terms = self.loss(index, weight)
+            (value / knobs.accumulate).backward()
+            total += value.detach()
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        state.step += 1
+        if math.isfinite(norm):
+            if norm > knobs.clip:
+                torch._foreach_mul_(gradients, knobs.clip / norm)
+            self.optimizer.step()
+            self.bad = 0
+            self.loss_sum += total / knobs.accumulate
+            self.loss_count += 1
+            if state.step % 10 == 0:
+                self.terms = {name: term.mean() for name, term in terms.items()}
+            if knobs.ema and state.step % AVERAGE_EVERY == 0:
+                self._average()
+        else:
+            self._skip()
+        for p in self.parameters:
+            p.grad = None
+
+    def _loss(self, index: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of the items at ``index`` (scalar), and its terms per item."""
+        batch = self.items.batch(self.schema, index).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext():
+            trace = self.vae(batch, self.objective.samples)
+        loss = self.objective(trace, batch, weight)
+        return loss.value, dict(loss.terms)
+
+    def _skip(self) -> None:
+        self.state.skipped, self.bad = self.state.skipped + 1, self.bad + 1
+        if self.bad >= PATIENT_STEPS:
+            raise TrainingError(
+                f"the gradient was not finite in {self.bad} steps in a row, up to step {self.state.step}: lower the learning rate"
+                f" (--set training.learning_rate={self.knobs.learning_rate / 10:g}), or use --set training.precision=float32; look for extreme values in the data"
+            )
+
+    def _index(self) -> Tensor:
+        """The items of this step: a permutation drawn once an epoch from the seed and the epoch's number, so that resuming needs no state for it."""
+        epoch, position = divmod(self.state.step, self.epoch_steps)
+        if self.order_epoch != epoch:
+            generator = torch.Generator().manual_seed(self.state.seed * 1_000_003 + epoch)
+            self.order, self.order_epoch = torch.randperm(len(self.items), generator=generator).to(self.items.values.device), epoch
+        return self.order[position * self.batch_size : (position + 1) * self.batch_size]
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights; quicker in the beginning, when the past is worth little."""
+        decay = min(self.knobs.ema, (1 + self.state.step) / (10 + self.state.step)) ** AVERAGE_EVERY
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.vae.parameters()), 1 - decay)
+
+    @torch.no_grad()
+    def _validate(self, record: Record) -> None:
+        """The bound on validation items with the averaged weights; the best are kept. Noise is the same each time, and training's own stream goes on untouched."""
+        state = self.state
+        if self.average is not self.vae:
+            for average, current in zip(self.average.buffers(), self.vae.buffers(), strict=True):
+                average.copy_(current)
+        self.average.eval()
+        sums: dict[str, float] = {}
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(state.seed)
+            for raw in self.validation.batches(self.schema, 500, torch.Generator().manual_seed(state.seed)):
+                batch = raw.to(self.device)
+                for name, term in self.objective(self.average(batch, 1), batch).terms.items():
+                    sums[name] = sums.get(name, 0.0) + float(term.mean()) * len(batch)
+        self.average.train(self.average is self.vae)
+        means = {name: value / len(self.validation) for name, value in sums.items()}
+        line = {"step": state.step, "epoch": round(state.step / self.epoch_steps, 3), "seconds": round(state.seconds, 2)}
+        line |= {"loss": float(self.loss_sum) / max(1, self.loss_count)} | {f"train_{name}": float(value) for name, value in self.terms.items()}
+        record.add(line | {f"validation_{name}": value for name, value in means.items()})
+        self.loss_sum, self.loss_count = torch.zeros((), device=self.device), 0
+        state.lines, state.waited = state.lines + 1, state.waited + 1
+        score = means.get("elbo", means.get("log_likelihood", -math.inf))
+        if score > state.best_score or not self.best:
+            state.best_score, state.best_step, state.waited = score, state.step, 0
+            self.best = {name: t.detach().clone() for name, t in self.average.state_dict().items()}
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"model": self.vae} if self.average is self.vae else {"model": self.vae, "average": self.average}
+
+    def _save(self) -> None:
+        """Everything that decides how training goes on."""
+        if self.checkpoint is None:
+            return
+        tensors = {f"{part}.{name}": t for part, module in self._modules().items() for name, t in module.state_dict().items()}
+        tensors |= {f"best.{name}": t for name, t in self.best.items()}
+        for i, p in enumerate(self.parameters):
+            tensors |= {f"optimizer.{i}.{name}": t for name, t in self.optimizer.state[p].items()}
+        tensors |= {"random.cpu": torch.get_rng_state(), "loss_sum": self.loss_sum}
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        facts = {"state": asdict(self.state), "loss_count": self.loss_count, "bad": self.bad, "terms": {name: float(t) for name, t in self.terms.items()}}
+        write_tensors(self.checkpoint, tensors, facts)
+
+    def _restore(self, path: Path) -> None:
+        tensors, facts = read_tensors(path)
+        try:
+            for part, module in self._modules().items():
+                module.load_state_dict({n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")})
+            for i, p in enumerate(self.parameters):
+                prefix = f"optimizer.{i}."
+                self.optimizer.state[p] = {n.removeprefix(prefix): t.to(self.device) for n, t in tensors.items() if n.startswith(prefix)}
+            self.best = {n.removeprefix("best."): t.to(self.device) for n, t in tensors.items() if n.startswith("best.")}
+            self.loss_sum, self.loss_count, self.bad = tensors["loss_sum"].to(self.device), facts["loss_count"], facts["bad"]
+            self.state = _State(**facts["state"])
+            self.terms = {name: torch.tensor(value, device=self.device) for name, value in facts["terms"].items()}
+            torch.set_rng_state(tensors["random.cpu"])
+            if "random.cuda" in tensors and self.device.type == "cuda":
+                torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ArtifactError(f"the checkpoint {path} does not fit this recipe and data ({str(error).splitlines()[0]}); train without --resume") from error
+
+
+class _Pace:
+    """Time: the rate of training, what is due, and the plan that fits into ``max_minutes``."""
+
+    def __init__(self, state: _State, max_minutes: float | None):
+        self.state, self.began, self.before, self.rate = state, time.perf_counter(), state.seconds, 0.0
+        self.last = {"report": self.began, "checkpoint": self.began}
+        self.marked, self.marked_step = self.began, state.step
+        self.budget = None if max_minutes is None or state.step else 60 * max_minutes
+
+    def tick(self, batch_size: int) -> None:
+        """A step is done."""
+        now, state = time.perf_counter(), self.state
+        state.seconds = self.before + now - self.began
+        if now - self.marked > 0.3:
+            self.rate = (state.step - self.marked_step) * batch_size / (now - self.marked)
+            self.marked, self.marked_step = now, state.step
+        if self.budget is not None and state.seconds > 0.05 * self.budget:  # the plan is made once, a twentieth in, and kept in the checkpoint
+            state.steps = min(state.steps, max(state.step + 1, int(0.98 * self.budget * state.step / state.seconds)))
+            self.budget = None
+
+    def due(self, what: str, seconds: float) -> bool:
+        """True once every ``seconds``."""
+        now = time.perf_counter()
+        if now - self.last[what] < seconds:
+            return False
+        self.last[what] = now
+        return True
+
+
+@contextlib.contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """While inside, the first Ctrl-C sets the event, so that the step in hand ends cleanly; the second interrupts as ever."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)

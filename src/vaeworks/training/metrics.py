@@ -1,0 +1,61 @@
+"""The record of a run: a line of JSON per validation, and TensorBoard events beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Record"]
+
+
+class Record:
+    """metrics.jsonl and TensorBoard events in ``folder``, kept in step with the checkpoint: on resuming, lines past it are dropped.
+
+    With ``folder`` None, the record lives in memory alone.
+    """
+
+    def __init__(self, folder: Path | None, *, kept: int = 0):
+        self.lines: list[dict[str, Any]] = []
+        self._file, self._writer = None, None
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "metrics.jsonl"
+        if kept and path.is_file():
+            complete = path.read_text("utf-8").splitlines()[:kept]
+            self.lines = [json.loads(line) for line in complete]
+        self._file = path.open("w", encoding="utf-8")
+        for line in self.lines:
+            self._write(line)
+        self._writer = _writer(folder, self.lines[-1]["step"] + 1 if self.lines else 0)
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Append one line: a ``step`` and named numbers."""
+        self.lines.append(line)
+        self._write(line)
+        if self._writer is not None:
+            for name, value in line.items():
+                if name != "step" and isinstance(value, int | float):
+                    self._writer.add_scalar(name, value, line["step"])
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        if self._file is not None:
+            self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+
+
+def _writer(folder: Path, purge_step: int) -> Any:
+    """A TensorBoard writer, or None where tensorboard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=purge_step or None)
