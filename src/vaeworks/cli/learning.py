@@ -1,0 +1,174 @@
+"""vae train, compare, recipes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vaeworks.cli.options import Binarise, Data, DataDir, Device, Download, Json, Limit, Seed, Size, Strict, data_options, emit, say
+from vaeworks.cli.tables import comparison_table, figures_table, recipe_table
+from vaeworks.errors import VaeworksError
+
+if TYPE_CHECKING:
+    from vaeworks.training import Progress
+
+__all__ = ["add_to"]
+
+Recipe = Annotated[str | None, typer.Option(help="A built-in recipe (see [bold]vae recipes[/]) or a TOML file.", show_default="chosen from the data")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a knob of the recipe, e.g. --set objective.beta=4.", show_default=False)]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", min=1, show_default="the recipe's")]
+Minutes = Annotated[float | None, typer.Option("--max-minutes", help="Shorten training, and its schedule, to fit.", min=0.01, show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command()(train)
+    app.command()(compare)
+    app.command()(recipes)
+
+
+def train(
+    data: Data,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The run folder.", show_default="runs/ and the data's name")] = None,
+    recipe: Recipe = None,
+    set_: Set = None,
+    epochs: Epochs = None,
+    max_minutes: Minutes = None,
+    validation: Annotated[float | None, typer.Option(help="Share of the items held out for validation.", show_default="0.1")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder where it was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    size: Size = None,
+    binarise: Binarise = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    limit: Limit = None,
+    strict: Strict = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)] = 30.0,
+) -> None:
+    """Look at DATA, pick a recipe if none is named, train, and leave a run folder.
+
+    Example: [bold]vae train photos/ -o runs/photos --max-minutes 10[/]
+    """
+    from vaeworks.runs import train_run
+
+    overrides = [*(set_ or []), *([f"training.epochs={epochs}"] if epochs else [])]
+    folder = out or Path("runs") / (Path(data).stem if Path(data).exists() else data.replace(":", "-"))
+    options = data_options(
+        seed=seed, size=size, binarise=binarise, data_dir=data_dir, strict=strict, limit=limit, download=download, validation=validation
+    )
+    with _bar() as progress:
+        run = train_run(
+            data,
+            out=folder,
+            recipe=recipe,
+            overrides=overrides,
+            options=options,
+            max_minutes=max_minutes,
+            resume=resume,
+            overwrite=overwrite,
+            seed=seed,
+            device=device,
+            say=say,
+            progress=progress,
+            checkpoint_seconds=checkpoint_seconds,
+            command=_command(sys.argv),
+        )
+    report = {"folder": str(folder), "recipe": run.model.recipe.name, "steps": run.history.steps, "seconds": run.history.seconds, **run.figures.to_json()}
+    emit(report, as_json, lambda: figures_table(run.figures))
+    say(f"Look at {folder / 'samples.png'}, {folder / 'reconstructions.png'}, {folder / 'latent.png'} and {folder / 'report.html'}.")
+
+
+def compare(
+    targets: Annotated[list[str], typer.Argument(metavar="RUN... | DATA", help="Two or more run folders, or one data source with --recipe.")],
+    recipe: Annotated[list[str] | None, typer.Option(help="A recipe to train; give it two or more times.", show_default=False)] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings per recipe, for confidence intervals.", min=1)] = 3,
+    data: Annotated[str | None, typer.Option(help="What to compare run folders on.", show_default="the data they were trained on")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for pictures and the trained models.", show_default=False)] = None,
+    set_: Set = None,
+    epochs: Epochs = None,
+    max_minutes: Minutes = None,
+    samples: Annotated[int | None, typer.Option("--samples", "-k", help="Importance samples per item.", min=1, show_default="from the data's size")] = None,
+    size: Size = None,
+    binarise: Binarise = None,
+    data_dir: DataDir = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Set models side by side on the same held-out items, with 95 % confidence intervals.
+
+    Example: [bold]vae compare digits --recipe mlp --recipe autoencoder --seeds 3 -o runs/versus[/]
+    """
+    from vaeworks.runs import compare_recipes, compare_runs, show_comparison
+
+    options = data_options(seed=seed, size=size, binarise=binarise, data_dir=data_dir, limit=limit)
+    if recipe:
+        if len(targets) != 1:
+            raise VaeworksError(f"--recipe trains on one data source, but {len(targets)} were given: {', '.join(targets)}")
+        overrides = [*(set_ or []), *([f"training.epochs={epochs}"] if epochs else [])]
+        with _bar() as progress:
+            result = compare_recipes(
+                targets[0], recipe, seeds=seeds, overrides=overrides, options=options, max_minutes=max_minutes, samples=samples, device=device, out=out,
+                say=say, progress=progress,
+            )  # fmt: skip
+    else:
+        from vaeworks.cli.options import open_model
+
+        models = {target: open_model(Path(target), device) for target in targets}
+        source = data or next(iter(models.values())).schema.source
+        result = compare_runs(models, source, samples=samples, seed=seed, options=options)
+    if out is not None:
+        show_comparison(result, out)
+        say(f"Look at {out / 'samples.png'}, {out / 'reconstructions.png'} and {out / 'latent.png'}.")
+    emit(result.to_json(), as_json, lambda: comparison_table(result))
+
+
+def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to explain.", show_default=False)] = None, as_json: Json = False) -> None:
+    """List the built-in recipes, or print one in full.
+
+    Example: [bold]vae recipes conv[/]
+    """
+    from vaeworks.recipes import load_recipe, recipe_names
+
+    if name is not None:
+        chosen = load_recipe(name)
+        emit(chosen.values, as_json, lambda: print(chosen.to_toml(), end=""))
+        return
+    loaded = [load_recipe(each) for each in recipe_names()]
+    emit({each.name: each.values for each in loaded}, as_json, lambda: recipe_table(loaded))
+
+
+@contextmanager
+def _bar() -> Iterator[Any]:
+    """Training's progress bar: steps, loss, rate and time left; nothing where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    facts = TextColumn("loss {task.fields[loss]:.2f}  best bound {task.fields[best]}  {task.fields[rate]:,.0f} items/s")
+    with Bar(TextColumn("training"), BarColumn(), MofNCompleteColumn(), facts, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=None, loss=float("nan"), best="-", rate=0.0)
+
+        def update(progress: Progress) -> None:
+            best = f"{progress.best:.2f}" if progress.best > float("-inf") else "-"
+            bar.update(task, completed=progress.step, total=progress.steps, loss=progress.loss, best=best, rate=progress.items_per_second)
+
+        yield update
+
+
+def _command(arguments: list[str]) -> str:
+    import shlex
+
+    return shlex.join(["vae", *arguments[1:]])

@@ -1,0 +1,156 @@
+"""Options that several verbs share, what they become, and how progress is drawn."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vaeworks.errors import ArtifactError, VaeworksError
+
+if TYPE_CHECKING:
+    from vaeworks.data import Options
+    from vaeworks.model import Schema
+    from vaeworks.runs import Model
+
+__all__ = [
+    "Binarise", "Data", "DataDir", "Device", "Download", "Json", "Limit", "Out", "RunFolder", "Samples", "Seed", "Size", "Split", "Strict",
+    "counter", "data_options", "emit", "open_model", "output_path", "say", "write_x",
+]  # fmt: skip
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as left by [bold]vae train[/].", show_default=False)]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images, a .npy, .npz or idx file.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output, and nothing else there.")]
+Samples = Annotated[int, typer.Option("--samples", "-k", help="Importance samples per item.", min=1)]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write.", show_default=False)]
+DataDir = Annotated[Path | None, typer.Option(help="Folder with the original files of a built-in data set.", show_default=False)]
+Download = Annotated[bool, typer.Option("--download", help="Fetch a built-in data set (checksummed, once) where this machine does not have it.")]
+Size = Annotated[str | None, typer.Option(help="Resize images to this side, or HEIGHTxWIDTH.", show_default="chosen from the data")]
+Binarise = Annotated[str | None, typer.Option(help="none, threshold, dynamic or static.", show_default="none, or as the data's name says")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse a folder with unreadable files instead of skipping them.")]
+Limit = Annotated[int | None, typer.Option(help="Use at most this many items.", min=1, show_default=False)]
+Split = Annotated[str | None, typer.Option(help="train, validation, test or all.", show_default="test of a built-in set, all of anything else")]
+
+
+def say(sentence: str) -> None:
+    """One sentence for people, on standard error."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def data_options(
+    *,
+    seed: int = 0,
+    size: str | None = None,
+    binarise: str | None = None,
+    data_dir: Path | None = None,
+    strict: bool = False,
+    limit: int | None = None,
+    split: str | None = None,
+    download: bool = False,
+    validation: float | None = None,
+) -> Options:
+    """The reading options that the command line gave."""
+    from vaeworks.data import Options
+
+    return Options(
+        size=_size(size),
+        binarisation=binarise,  # type: ignore[arg-type]
+        data_dir=data_dir,
+        seed=seed,
+        strict=strict,
+        limit=limit,
+        split=split,  # type: ignore[arg-type]
+        download=download,
+        validation=validation,
+        say=say,
+    )
+
+
+def _size(text: str | None) -> int | tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        sides = [int(part) for part in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise VaeworksError(f"--size {text!r} is neither a side such as 64 nor HEIGHTxWIDTH such as 48x64")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def open_model(folder: Path, device: str) -> Model:
+    """The model in ``folder`` on the device asked for."""
+    from vaeworks.runs import load
+    from vaeworks.training import choose_device, keep_memory
+
+    keep_memory()
+    return load(folder, device=choose_device(device))
+
+
+@contextmanager
+def counter(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar with rate and time left on a terminal, nothing elsewhere; the function received advances it."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def output_path(path: Path, *, suffixes: tuple[str, ...], folders: bool = True) -> Path:
+    """``path`` if something can be written there: a file of a known suffix, or a folder (no suffix) that is new or empty."""
+    if path.suffix.lower() in suffixes:
+        if path.is_dir():
+            raise ArtifactError(f"{path} is a folder: name a file in it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+    if path.suffix or not folders:
+        raise ArtifactError(f"-o {path}: end it in one of {', '.join(suffixes)}" + (", or give a folder" if folders else ""))
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ArtifactError(f"-o {path} already exists and is not an empty folder: choose another, so that nothing is mixed up")
+    return path
+
+
+def write_x(schema: Schema, x: Any, path: Path, *, picture: Callable[[], Any] | None = None, names: tuple[str, ...] | None = None) -> str:
+    """Items to ``path``: one sheet (.png), the stored values (.npy), or a folder with one PNG each. Returns what was written."""
+    import io
+
+    import numpy as np
+
+    from vaeworks.files import replace_file
+    from vaeworks.reporting import grid, save_png
+
+    if path.suffix.lower() == ".png":
+        save_png(picture() if picture else grid(schema, x), path)
+        return str(path)
+    if path.suffix.lower() == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, schema.to_values(x).numpy())
+        replace_file(path, buffer.getvalue())
+        return str(path)
+    path.mkdir(parents=True, exist_ok=True)
+    images = schema.to_images(x)
+    digits = len(str(len(images) - 1))
+    for i, image in enumerate(images):
+        save_png(image, path / (f"{Path(names[i]).stem}-{i:0{digits}}.png" if names else f"{i:0{digits}}.png"))
+    return f"{len(images)} images in {path}"
+
+
+def emit(figures: dict[str, Any], as_json: bool, lines: Callable[[], None]) -> None:
+    """Figures as JSON on standard output, or for people."""
+    if as_json:
+        print(json.dumps(figures, indent=2))
+    else:
+        lines()

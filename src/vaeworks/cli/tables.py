@@ -1,0 +1,98 @@
+"""Figures as tables for people, on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vaeworks.check import CheckResult
+    from vaeworks.evaluation import Figures
+    from vaeworks.recipes import Recipe
+    from vaeworks.runs import Comparison
+
+__all__ = ["check_table", "comparison_table", "figures_table", "recipe_table"]
+
+NAMES = {
+    "log_px": "log p(x)",
+    "monte_carlo_error": "  its Monte Carlo error",
+    "elbo": "ELBO",
+    "log_likelihood": "E[log p(x|z)]",
+    "kl": "KL",
+    "bits_per_dim": "bits per dimension",
+    "active_units": "active units",
+    "effective_sample_size": "effective sample size",
+    "reconstruction_mse": "reconstruction error",
+    "code_norm": "size of the codes",
+}
+
+
+def figures_table(figures: Figures) -> None:
+    """Each figure with its standard error, unit and meaning; then the protocol and the warnings."""
+    from rich.markup import escape
+
+    table = _table("figure", "value", "unit", "meaning")
+    for name, figure in figures.figures.items():
+        error = f" ± {figure.standard_error:.3g}" if figure.standard_error is not None else ""
+        table.add_row(*map(escape, (NAMES.get(name, name), _number(figure.value) + error, figure.unit, figure.meaning)))
+    _print(table)
+    protocol = figures.protocol
+    line = f"Measured on {protocol['items']} items of {protocol['data']}, {protocol['importance_samples']} importance samples, seed {protocol['seed']}"
+    print(line + (f", binarisation {protocol['binarisation']}" if protocol["binarisation"] != "none" else "") + "; ± is one standard error over items.")
+    for key in ("density", "note"):
+        if key in protocol:
+            print(f"Note: {protocol[key]}.")
+    for warning in figures.warnings:
+        print(f"Warning: {warning}.")
+
+
+def comparison_table(result: Comparison) -> None:
+    """A column for each contestant."""
+    from rich.markup import escape
+
+    table = _table("figure", *map(escape, result.table))
+    for figure in dict.fromkeys(figure for measured in result.table.values() for figure in measured):
+        cells = []
+        for measured in result.table.values():
+            m = measured.get(figure)
+            cells.append("-" if m is None else _number(m.value) + (f" ± {m.half_width:.2g}" if m.half_width is not None else ""))
+        table.add_row(escape(NAMES.get(figure, figure)), *cells)
+    _print(table)
+    p = result.protocol
+    print(f"On {p['items']} items of {p['data']}, {p['importance_samples']} importance samples; ±: {p['interval']}.")
+
+
+def recipe_table(recipes: Iterable[Recipe]) -> None:
+    """One line each."""
+    table = _table("recipe", "what it is", "latent", "paper")
+    for recipe in recipes:
+        table.add_row(recipe.name, recipe["summary"], str(recipe["latent_size"]), recipe["paper"])
+    _print(table)
+
+
+def check_table(results: Iterable[CheckResult]) -> None:
+    """Each check with what was measured and what is exact."""
+    table = _table("check", "measured", "exact", "tolerance", "", "seconds")
+    for r in results:
+        table.add_row(r.name, _number(r.measured), _number(r.expected), f"{r.tolerance:.2g}", "ok" if r.passed else "FAILED", f"{r.seconds:.1f}")
+    _print(table)
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}" if abs(value) < 1 else f"{value:.3f}"
