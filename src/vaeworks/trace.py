@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -28,6 +29,10 @@ class Batch:
 
     def __len__(self) -> int:
         return self.x.shape[0]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on ``device``."""
+        return Batch(*(None if t is None else t.to(device) for t in (self.x, self.observed, self.context)))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -20,5 +20,5 @@ class FlatLatents(Latents):
 
     def generate(self, prior: nn.Module, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         p = prior(context)
-        z: Tensor = p.sample((n,) if context is None else ())
+        z: Tensor = p.sample(() if p.batch_shape else (n,))  # a prior that heeds its context has one distribution per item
         return z if temperature == 1 else torch.lerp(p.mean.expand_as(z), z, temperature)

@@ -6,32 +6,40 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Laplace, Normal
 
 from vaeworks.distributions import Factorised
-from vaeworks.likelihoods.base import Likelihood, ScaledLikelihood, soft_clamp
+from vaeworks.likelihoods.base import ScaledLikelihood, soft_clamp
 
 __all__ = ["GaussianLikelihood", "LaplaceLikelihood", "OptimalVarianceNormal"]
 
 
-class OptimalVarianceNormal(Normal):
-    """A normal whose variance is the maximum-likelihood one for the batch being trained on, the mean squared error.
+class OptimalVarianceNormal(Factorised):
+    """Independent normals of one variance: the maximum-likelihood one for the batch being trained on, the mean squared error over what was observed.
 
     ``variance`` () is the running estimate that evaluation uses, so that what is reported is a density fixed before the data were seen; ``training`` says which.
     """
 
-    def __init__(self, loc: Tensor, variance: Tensor, training: bool):
+    def __init__(self, loc: Tensor, variance: Tensor, training: bool, event_dims: int, observed: Tensor | None = None):
+        super().__init__(Normal(loc, variance.sqrt().expand_as(loc), validate_args=False), event_dims, observed)
         self.running_variance, self.training = variance, training
-        super().__init__(loc, variance.sqrt().expand_as(loc), validate_args=False)
+
+    def marginal(self, observed: Tensor | None) -> OptimalVarianceNormal:
+        return OptimalVarianceNormal(self.mean, self.running_variance, self.training, self.event_dims, observed)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if not self.training:
             return super().log_prob(value)
-        error = (value - self.loc).square()
-        variance = error.detach().mean().clamp_min(1e-8)  # detached: at the optimum its own gradient is zero
+        if self.observed is not None:
+            value = value.masked_fill(~self.observed, 0)
+        error = (value - self.mean).square()
+        observed = torch.ones_like(error) if self.observed is None else self.observed.to(error).expand_as(error)
+        error = error * observed
+        variance = (error.detach().sum() / observed.sum().clamp_min(1)).clamp_min(1e-8)  # detached: at the optimum its own gradient is zero
         self.running_variance.lerp_(variance, 0.05)
-        return -0.5 * (error / variance + torch.log(2 * torch.pi * variance))
+        terms = -0.5 * (error / variance + torch.log(2 * torch.pi * variance)) * observed
+        return terms.flatten(terms.dim() - self.event_dims).sum(-1)
 
 
 class GaussianLikelihood(ScaledLikelihood):
@@ -65,7 +73,7 @@ class GaussianLikelihood(ScaledLikelihood):
     def forward(self, features: Tensor) -> Factorised:
         loc, *rest = self.split(features)
         if self.scale_kind == "optimal":
-            return Factorised(OptimalVarianceNormal(loc, self.variance, self.training), len(self.event_shape))
+            return OptimalVarianceNormal(loc, self.variance, self.training, len(self.event_shape))
         log_scale = self.log_scale + soft_clamp(rest[0], 6) if rest else self.log_scale
         return Factorised(Normal(loc, log_scale.exp().expand_as(loc), validate_args=False), len(self.event_shape))
 

@@ -59,7 +59,7 @@ def kl_per_dimension(latent: Latent) -> Tensor:
     """
     if isinstance(latent.q, Independent) and isinstance(latent.p, Independent):
         try:
-            return kl_divergence(latent.q.base_dist, latent.p.base_dist).flatten(latent.q.base_dist.loc.dim() - 1)
+            return kl_divergence(latent.q.base_dist, latent.p.base_dist).flatten(-latent.q.reinterpreted_batch_ndims)
         except NotImplementedError:
             pass
     total = analytic_kl(latent)
