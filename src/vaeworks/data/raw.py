@@ -1,0 +1,65 @@
+"""Raw: what a source holds, before it is split: the one value that passes between the files of this room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaeworks.model.schema import Binarisation
+
+__all__ = ["FREE", "MODES", "TEST", "TRAIN", "VALIDATION", "Raw"]
+
+FREE, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
+
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""Pillow's mode for a number of channels."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """N items in the order of their source."""
+
+    values: NDArray[Any]
+    """(N, C, H, W) uint8 levels, or float32 where ``levels`` is 0."""
+    levels: int
+    """2 .. 256, or 0 for real numbers."""
+    source: str
+    """What people call it."""
+    labels: NDArray[np.int64] | None = None
+    """(N,) numbers into ``classes``; -1 where unknown."""
+    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    """File names, where items came from files."""
+    keys: NDArray[np.bytes_] | None = None
+    """(N,) keyed hashes of the values as the source holds them, once ``values`` are no longer those; None: they still are."""
+    parts: NDArray[np.int8] | None = None
+    """(N,) official split: TRAIN, VALIDATION, TEST, or FREE where an item may train or validate; None: there is no official split."""
+    binarisation: Binarisation = "none"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def mode(self) -> str:
+        """Pillow's mode of one item."""
+        return MODES[int(self.values.shape[1])]
+
+    def take(self, index: NDArray[Any]) -> Raw:
+        """The items at ``index`` (positions or a mask)."""
+        names = None if self.names is None else tuple(np.array(self.names, dtype=object)[index])
+        return replace(
+            self,
+            values=self.values[index],
+            labels=None if self.labels is None else self.labels[index],
+            names=names,
+            keys=None if self.keys is None else self.keys[index],
+            parts=None if self.parts is None else self.parts[index],
+        )
+
+    def note(self, *sentences: str) -> Raw:
+        """The same items with more to tell."""
+        return replace(self, notes=(*self.notes, *(s for s in sentences if s)))
