@@ -16,7 +16,7 @@ workload = given.workload
 vae = nn.ModuleDict({"encoder": Encoder(workload), "decoder": Decoder(workload)}).to(memory_format=torch.channels_last)
 optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True)
 images = torch.from_numpy(load_images(given.images)).unsqueeze(1)
-clock = Clock(len(images), given.seconds)
+clock = Clock(given, len(images))
 finished = False
 while not finished:
     total = torch.zeros(())

@@ -107,7 +107,7 @@ class Timer(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 images = load_images(given.images)[..., None].astype("float32") / 255
-clock = Clock(len(images), given.seconds)
+clock = Clock(given, len(images))
 vae = VAE()
 vae.compile(optimizer=keras.optimizers.Adam(), jit_compile=False if given.mode == "eager-graph" else "auto")
 vae.fit(images, epochs=10**6, batch_size=workload.batch, verbose=0, callbacks=[Timer()])

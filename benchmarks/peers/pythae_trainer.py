@@ -29,7 +29,7 @@ class Timer(TrainingCallback):  # type: ignore[misc]
 
 torch.set_num_threads(given.threads)
 images = torch.from_numpy(load_images(given.images)).unsqueeze(1).float().div(255)
-clock = Clock(len(images), given.seconds)
+clock = Clock(given, len(images))
 with tempfile.TemporaryDirectory() as folder:
     config = BaseTrainerConfig(output_dir=folder, num_epochs=10**6, learning_rate=1e-3, per_device_train_batch_size=given.workload.batch)
     trainer = BaseTrainer(build(given.workload), BaseDataset(images, torch.zeros(len(images))), training_config=config, callbacks=[Timer()])

@@ -56,7 +56,7 @@ torch.manual_seed(1)
 train_loader = DataLoader(Images(), batch_size=given.workload.batch, shuffle=True)
 model = VAE()
 optimizer = optim.Adam(model.parameters(), lr=1e-3)
-clock = Clock(len(train_loader.dataset), given.seconds)  # type: ignore[arg-type]
+clock = Clock(given, len(Images()))
 finished = False
 while not finished:
     model.train()
