@@ -25,7 +25,7 @@ DECODER_CASES: dict[str, list[dict[str, object]]] = {
     "conv": [
         {"channels": (3, 4), "hidden": (6,), "activation": "silu"},
         {"channels": (3,), "blocks": 1, "hidden": (), "activation": "tanh"},
-        {"channels": (3, 4), "direct": True, "activation": "leaky-relu"},
+        {"channels": (3, 4), "last": "transposed", "activation": "leaky-relu"},
     ],
 }
 SHAPES = [(1, 8, 8), (3, 9, 17), (4, 31, 8), (2, 8, 256), (3, 65, 33), (1, 28, 28), (1, 127, 10), (2, 1, 5)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from vaeworks.networks.base import ACTIVATIONS, Activation
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "GatedLinear", "ResidualLayer"]
 
 
 class GatedLinear(nn.Module):
@@ -31,8 +32,8 @@ class ResidualLayer(nn.Module):
     def __init__(self, size: int, activation: Activation):
         super().__init__()
         self.body = nn.Sequential(nn.LayerNorm(size), nn.Linear(size, size), ACTIVATIONS[activation](), nn.Linear(size, size))
-        nn.init.zeros_(self.body[-1].weight)
-        nn.init.zeros_(self.body[-1].bias)
+        for parameter in self.body[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.body(x)
@@ -59,12 +60,14 @@ class MLP(nn.Module):
         self.out_shape = tuple(out_shape)
         sizes = (math.prod(in_shape), *hidden)
         layers: list[nn.Module] = []
-        for depth, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for depth, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
             if block == "gated":
                 layers.append(GatedLinear(fan_in, fan_out))
             elif block == "residual" and depth > 0:
                 if fan_in != fan_out:
-                    raise ValueError(f"residual layers keep their size, but hidden={hidden} goes from {fan_in} to {fan_out}: make the sizes equal, or use block='plain'")
+                    raise ValueError(
+                        f"residual layers keep their size, but hidden={hidden} goes from {fan_in} to {fan_out}: make the sizes equal, or use block='plain'"
+                    )
                 layers.append(ResidualLayer(fan_out, activation))
             else:
                 layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
