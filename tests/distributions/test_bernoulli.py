@@ -75,3 +75,25 @@ def test_continuous_bernoulli_rsample_inverts_the_distribution_function(logit: f
     implicit = -change.detach() / ContinuousBernoulli(logits).log_prob(fixed).exp().detach()
     inside = (fixed > 0) & (fixed < 1)
     torch.testing.assert_close(slope[inside], implicit[inside], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 48, 784])
+def test_sum_over_coordinates_is_the_sum(n: int) -> None:
+    generator = torch.Generator().manual_seed(n)
+    logits = torch.randn(3, 2, n, 1, dtype=torch.float64, generator=generator) * 20
+    x = (torch.rand(2, n, 1, generator=generator) < 0.5).double()
+    together = Bernoulli(logits).log_prob_sum(x, 2)
+    exact = (x * logits - torch.logaddexp(logits, torch.zeros(()).double())).sum((-2, -1))  # torch's softplus is x itself beyond 20
+    torch.testing.assert_close(together, exact, rtol=1e-12, atol=1e-11)
+    logits = logits[..., :3, :].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda value: Bernoulli(value).log_prob_sum(x[:, :3], 2), (logits,))
+    assert torch.autograd.gradgradcheck(lambda value: Bernoulli(value).log_prob_sum(x[:, :3], 2), (logits,))
+
+
+def test_sum_over_coordinates_stays_finite_at_the_extremes() -> None:
+    logits = torch.tensor([[1e4, -1e4, 0.0, 88.0]], requires_grad=True)
+    total = Bernoulli(logits).log_prob_sum(torch.tensor([[0.0, 1.0, 1.0, 1.0]]), 1)
+    total.sum().backward()
+    assert total.item() == pytest.approx(-20000.693, rel=1e-6)
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()

@@ -11,7 +11,7 @@ from vaeworks.networks import quick
 @pytest.fixture
 def everywhere(monkeypatch):
     """Use the quick forms in float64 too, where they can be compared exactly."""
-    monkeypatch.setattr(quick, "_plain_cpu", lambda x: True)
+    monkeypatch.setattr(quick, "_plain_cpu", lambda _: True)
 
 
 SIZES = [(4, 4, 1, 1), (3, 5, 0, 1), (1, 4, 1, 0), (2, 2, 0, 0)]
@@ -48,6 +48,13 @@ def test_gradients_of_both_orders(everywhere, layer):
     inputs = (x, module.weight.detach().requires_grad_(), module.bias.detach().requires_grad_())
     assert gradcheck(function, inputs)
     assert gradgradcheck(function, inputs)
+
+
+def test_tanh_is_tanh(everywhere):
+    x = torch.linspace(-30, 30, 301, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(quick.Tanh()(x), torch.tanh(x), rtol=1e-12, atol=1e-15)
+    assert gradcheck(quick.Tanh(), (x,))
+    assert gradgradcheck(quick.Tanh(), (x,))
 
 
 def test_autocast_takes_torchs_own_path():

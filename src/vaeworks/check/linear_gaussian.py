@@ -60,7 +60,7 @@ class LinearGaussian:
         if observed is not None:
             weight, bias, x = weight[observed], bias[observed], x[:, observed]
         covariance = weight @ weight.T + self.scale**2 * torch.eye(len(bias), dtype=torch.float64)
-        log_p: Tensor = MultivariateNormal(bias, covariance).log_prob(x)  # type: ignore[no-untyped-call]
+        log_p: Tensor = MultivariateNormal(bias, covariance).log_prob(x)
         return log_p
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:

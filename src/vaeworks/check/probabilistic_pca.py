@@ -79,6 +79,6 @@ def train(vae: VAE, x: Tensor, steps: int = STEPS) -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         optimizer.zero_grad()
-        objective(vae(batch, objective.samples), batch).value.backward()  # type: ignore[no-untyped-call]
+        objective(vae(batch, objective.samples), batch).value.backward()
         optimizer.step()
         schedule.step()

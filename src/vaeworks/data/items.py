@@ -50,6 +50,15 @@ class Items:
         """The items at ``index`` as a Batch; ``generator`` drives dynamic binarisation."""
         return Batch(schema.to_x(self.values[index], generator), None if self.observed is None else self.observed[index])
 
+    def mean(self, schema: Schema, most: int = 10_000) -> Tensor:
+        """The mean x of (the first ``most``) items, (*shape); 0 where a coordinate is never observed."""
+        total, count = torch.zeros(schema.shape), torch.zeros(schema.shape)
+        for batch in self[:most].batches(schema, 1000, torch.Generator().manual_seed(0)):
+            observed = torch.ones_like(batch.x, dtype=torch.bool) if batch.observed is None else batch.observed
+            total += batch.x.masked_fill(~observed, 0).sum(0)
+            count += observed.sum(0)
+        return total / count.clamp_min(1)
+
     def batches(self, schema: Schema, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """All items in order, ``size`` at a time."""
         for start in range(0, len(self), size):

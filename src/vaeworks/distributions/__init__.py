@@ -5,4 +5,13 @@ from vaeworks.distributions.grid import DiscretisedLogistic, DiscretisedLogistic
 from vaeworks.distributions.observable import Factorised, Observable
 from vaeworks.distributions.point import PointMass
 
-__all__ = ["Bernoulli", "ContinuousBernoulli", "DiscretisedLogistic", "DiscretisedLogisticMixture", "Factorised", "GridCategorical", "Observable", "PointMass"]
+__all__ = [
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "DiscretisedLogistic",
+    "DiscretisedLogisticMixture",
+    "Factorised",
+    "GridCategorical",
+    "Observable",
+    "PointMass",
+]

@@ -116,7 +116,9 @@ class DiscretisedLogisticMixture(Observable):
             logits = self.logits.expand(torch.Size(sample_shape) + self.logits.shape)
             uniform = torch.rand_like(logits).clamp(1e-7, 1 - 1e-7)
             component = (logits - torch.log(-torch.log(uniform))).argmax(-3)
-            return _logistic(self._pick(component, self.loc), self._pick(component, self.log_scale), component.shape[:-2] + self.event_shape, self.levels)
+            return _logistic(
+                self._pick(component, self.loc), self._pick(component, self.log_scale), component.shape[:-2] + self.event_shape, self.levels
+            )
 
 
 class GridCategorical(Distribution):
@@ -140,7 +142,8 @@ class GridCategorical(Distribution):
 
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
         level = torch.distributions.Categorical(logits=self.logits, validate_args=False).sample(torch.Size(sample_shape))
-        return level.to(self.logits) / (self.levels - 1)
+        x: Tensor = level.to(self.logits) / (self.levels - 1)
+        return x
 
     def log_prob(self, value: Tensor) -> Tensor:
         level = (value * (self.levels - 1)).round().long().clamp(0, self.levels - 1)

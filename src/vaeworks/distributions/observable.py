@@ -57,6 +57,10 @@ class Factorised(Observable):
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self.observed is None:
+            together = getattr(self.base, "log_prob_sum", None)
+            if together is not None:
+                total: Tensor = together(value, self.event_dims)
+                return total
             terms = self.base.log_prob(value)
         else:  # zero lies in every support, so that what is missing (NaN, even) meets neither value nor gradient
             terms = self.base.log_prob(value.masked_fill(~self.observed, 0)).masked_fill(~self.observed, 0)

@@ -33,4 +33,6 @@ class PointMass(Distribution):
         return self.loc.expand(torch.Size(sample_shape) + self.loc.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        raise NotImplementedError("a point mass has no density: a plain autoencoder gives no log p(x); train a recipe with a posterior of full width for that")
+        raise NotImplementedError(
+            "a point mass has no density: a plain autoencoder gives no log p(x); train a recipe with a posterior of full width for that"
+        )

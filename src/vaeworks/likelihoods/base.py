@@ -38,7 +38,8 @@ class Likelihood(nn.Module):
         if self.parameters_per_coordinate == 1:
             return (features,)
         rank = len(self.event_shape)
-        return features.unflatten(-rank, (self.parameters_per_coordinate, self.event_shape[0])).unbind(-rank - 1)
+        parts: tuple[Tensor, ...] = features.unflatten(-rank, (self.parameters_per_coordinate, self.event_shape[0])).unbind(-rank - 1)
+        return parts
 
     @abstractmethod
     def forward(self, features: Tensor) -> Observable:

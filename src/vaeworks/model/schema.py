@@ -85,12 +85,12 @@ class Schema:
 
     def to_images(self, x: Tensor) -> list[Image]:
         """x (N, *shape) to N PIL images of mode L, LA, RGB or RGBA."""
-        from PIL import Image as PIL
+        from PIL import Image
 
         if self.mode not in {"L", "LA", "RGB", "RGBA"}:
             raise DataError(f"items of shape {self.shape} have no picture form: use the values themselves (--format npy)")
         pixels = (x.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().movedim(-3, -1).contiguous().numpy()
-        return [PIL.fromarray(p[..., 0] if self.mode == "L" else p, self.mode if self.mode != "L" else None) for p in pixels]
+        return [Image.fromarray(p[..., 0] if self.mode == "L" else p) for p in pixels]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary; ``Schema.from_json`` reads it back."""
@@ -103,6 +103,13 @@ class Schema:
             schema = cls(**{**data, "shape": tuple(data["shape"]), "classes": tuple(data["classes"])})
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"the stored schema cannot be read: {error}; the file is damaged, or written by a newer version") from error
+        sizes, numbers = (*schema.shape, schema.levels + 1 if type(schema.levels) is int else 0), (schema.low, schema.high, schema.mean, schema.std)
+        if not all(type(size) is int and size > 0 for size in sizes) or not all(type(number) in {int, float} for number in numbers):
+            raise ArtifactError(
+                f"the stored schema cannot be read: shape {schema.shape}, levels {schema.levels!r} or its range is no number in range"
+            )
         if schema.kind != "image" or schema.binarisation not in get_args(Binarisation) or len(schema.shape) != 3:
-            raise ArtifactError(f"the stored schema describes {schema.kind!r} of shape {schema.shape} ({schema.binarisation}), which this version cannot use")
+            raise ArtifactError(
+                f"the stored schema describes {schema.kind!r} of shape {schema.shape} ({schema.binarisation}), which this version cannot use"
+            )
         return schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -16,18 +17,24 @@ __all__ = ["VAE", "Decoder", "Encoder"]
 
 
 class Encoder(nn.Module):
-    """x (B, *event) -> q(z | x). The network sees (x - mean) / std, and zero where a value is missing.
+    """x (B, *event) -> q(z | x). The network sees x less the mean item of the data, and zero where a value is missing.
 
+    Without centring, what all items share drives every weight of the first layer the same way: on MNIST that costs about six nats after five epochs.
     ``network`` is any module from (B, *event) to (B, *posterior.parameter_shape).
     """
 
-    def __init__(self, network: nn.Module, posterior: Posterior, *, mean: float = 0.0, std: float = 1.0):
+    def __init__(self, network: nn.Module, posterior: Posterior, *, mean: Tensor | float = 0.0):
         super().__init__()
         self.network, self.posterior = network, posterior
-        self.mean, self.inverse_std = mean, 1 / std
+        self.mean: Tensor
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).clone())
+
+    def centre(self, mean: Tensor) -> None:
+        """Take ``mean`` (*event), the mean item, for what the network's input is measured from."""
+        self.mean = mean.to(self.mean).clone()
 
     def forward(self, x: Tensor, observed: Tensor | None = None) -> Distribution:
-        x = (x - self.mean) * self.inverse_std
+        x = x - self.mean
         if observed is not None:
             x = x.masked_fill(~observed, 0)
         return self.posterior(self.network(x))

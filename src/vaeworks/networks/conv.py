@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeworks.networks.base import ACTIVATIONS, Activation
+from vaeworks.networks.base import ACTIVATIONS, Activation, initialise
 from vaeworks.networks.mlp import MLP
 from vaeworks.networks.quick import FewChannelConv, TransposedConv
 
-__all__ = ["ConvDecoder", "ConvEncoder", "ResidualBlock", "SubPixel", "Upsample", "halvings"]
+__all__ = ["ConvDecoder", "ConvEncoder", "ResidualBlock", "SubPixel", "halvings", "upsampling"]
 
 Channels = tuple[Annotated[int, Field(gt=0)], ...]
 Hidden = tuple[Annotated[int, Field(gt=0)], ...]
@@ -63,17 +63,14 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, activation: Activation):
         super().__init__()
-        self.body = nn.Sequential(
-            ACTIVATIONS[activation](),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            ACTIVATIONS[activation](),
-            nn.Conv2d(channels, channels, 3, padding=1),
-        )
-        for parameter in self.body[-1].parameters():
+        self.body = nn.Sequential(ACTIVATIONS[activation](), nn.Conv2d(channels, channels, 3, padding=1), ACTIVATIONS[activation]())
+        self.last = nn.Conv2d(channels, channels, 3, padding=1)
+        initialise(self.body, activation)
+        for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.body(x)
+        out: Tensor = x + self.last(self.body(x))
         return out
 
 
@@ -103,6 +100,7 @@ class ConvEncoder(nn.Module):
             layers += [ResidualBlock(channels_out, activation) for _ in range(blocks)]
             layers.append(ACTIVATIONS[activation]())
             width = channels_out
+        initialise(layers, activation)
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = MLP(shapes[-1], out_shape, hidden=hidden, activation=activation)
 
@@ -141,6 +139,7 @@ class ConvDecoder(nn.Module):
             layers += [ResidualBlock(low[0], activation) for _ in range(blocks)]
             layers += [SubPixel(low[0], high) if last == "shuffle" and high == full else upsampling(low, high), ACTIVATIONS[activation]()]
         layers = [*layers, FewChannelConv(full[0], out_shape[0])] if last == "conv" else layers[:-1]
+        initialise(layers, activation)
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, z: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeworks.networks.base import ACTIVATIONS, Activation
+from vaeworks.networks.base import ACTIVATIONS, Activation, initialise
 
 __all__ = ["MLP", "GatedLinear", "ResidualLayer"]
 
@@ -27,16 +27,15 @@ class GatedLinear(nn.Module):
 
 
 class ResidualLayer(nn.Module):
-    """x + W2 f(W1 norm(x)): deep fully connected networks that train."""
+    """x + W2 f(W1 norm(x)), W2 starting at zero: deep fully connected networks that train."""
 
     def __init__(self, size: int, activation: Activation):
         super().__init__()
-        self.body = nn.Sequential(nn.LayerNorm(size), nn.Linear(size, size), ACTIVATIONS[activation](), nn.Linear(size, size))
-        for parameter in self.body[-1].parameters():
-            nn.init.zeros_(parameter)
+        self.body = nn.Sequential(nn.LayerNorm(size), nn.Linear(size, size), ACTIVATIONS[activation]())
+        self.last = nn.Linear(size, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.body(x)
+        out: Tensor = x + self.last(self.body(x))
         return out
 
 
@@ -72,6 +71,10 @@ class MLP(nn.Module):
             else:
                 layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
         self.body = nn.Sequential(*layers, nn.Linear(sizes[-1], math.prod(out_shape)))
+        initialise(self.modules(), activation)
+        for module in self.modules():
+            if isinstance(module, ResidualLayer):
+                nn.init.zeros_(module.last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.body(x.flatten(1))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["FewChannelConv", "TransposedConv"]
+__all__ = ["FewChannelConv", "Tanh", "TransposedConv"]
 
 _convolution_backward = torch.ops.aten.convolution_backward
 _GEOMETRY = ([2, 2], [1, 1], [1, 1], False, [0, 0], 1)  # stride, padding, dilation, transposed, output padding, groups
@@ -31,7 +31,7 @@ class TransposedConv(nn.ConvTranspose2d):
         if not _plain_cpu(x):
             return super().forward(x, output_size)
         sides = [2 * side - 1 + int(extra) for side, extra in zip(x.shape[2:], self.output_padding, strict=True)]
-        out: Tensor = _Adjoint.apply(x, self.weight, self.bias, sides)
+        out: Tensor = _Adjoint.apply(x, self.weight, self.bias, sides)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -60,7 +60,7 @@ class FewChannelConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         if not _plain_cpu(input) or self.out_channels > 4:
             return super().forward(input)
-        out: Tensor = _Taps.apply(input, self.weight, self.bias)
+        out: Tensor = _Taps.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -94,3 +94,27 @@ def _shifts(h: int, w: int) -> Iterator[tuple[Any, Any]]:
     for i, j in _NEIGHBOURS:
         here = (..., slice(max(0, -i), h - max(0, i)), slice(max(0, -j), w - max(0, j)))
         yield here, (..., slice(max(0, i), h + min(0, i)), slice(max(0, j), w + min(0, j)))
+
+
+class Tanh(nn.Tanh):
+    """tanh x = 2 sigmoid(2 x) - 1: torch's sigmoid is vectorised on CPUs where its tanh is not, a third of the time."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not _plain_cpu(input):
+            return super().forward(input)
+        out: Tensor = _SigmoidTanh.apply(input)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _SigmoidTanh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = torch.sigmoid(2 * x).mul_(2).sub_(1)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        gradient: Tensor = gradients[0] * (1 - y * y)
+        return gradient

@@ -6,9 +6,9 @@ from vaeworks.objectives.elbo import ELBO
 from vaeworks.objectives.schedules import SCHEDULES, Constant, Cyclical, LinearWarmUp, Schedule
 
 __all__ = [
+    "ELBO",
     "OBJECTIVES",
     "SCHEDULES",
-    "ELBO",
     "Autoencoder",
     "Constant",
     "Cyclical",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
 from vaeworks.posteriors.base import Posterior
 
@@ -21,7 +21,7 @@ class DiagonalNormalPosterior(Posterior):
     def parameter_shape(self) -> tuple[int, ...]:
         return (2 * self.latent_size,)
 
-    def forward(self, features: Tensor) -> Independent:
+    def forward(self, features: Tensor) -> Distribution:
         mean, log_scale = features.chunk(2, -1)
         scale = torch.exp(7 * torch.tanh(log_scale / 7))
         return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)

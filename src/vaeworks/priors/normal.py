@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
 from vaeworks.priors.base import Prior
 
@@ -21,5 +21,5 @@ class StandardNormalPrior(Prior):
         self.register_buffer("loc", torch.zeros(latent_size), persistent=False)
         self.register_buffer("scale", torch.ones(latent_size), persistent=False)
 
-    def forward(self, context: Tensor | None = None) -> Independent:
+    def forward(self, context: Tensor | None = None) -> Distribution:
         return Independent(Normal(self.loc, self.scale, validate_args=False), 1, validate_args=False)
