@@ -1,6 +1,6 @@
 """What a user can do wrong, as exceptions: each message names the value, the cause and the cure."""
 
-__all__ = ["VaeworksError", "DataError", "RecipeError", "ArtifactError", "TrainingError"]
+__all__ = ["ArtifactError", "DataError", "RecipeError", "TrainingError", "VaeworksError"]
 
 
 class VaeworksError(Exception):

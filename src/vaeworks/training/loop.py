@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +16,12 @@ from torch import Tensor
 
 from vaeworks.data import Data
 from vaeworks.errors import ArtifactError, TrainingError
-from vaeworks.model import VAE
-from vaeworks.objectives import Objective
 from vaeworks.files import read_tensors, write_tensors
+from vaeworks.model import VAE, Encoder
+from vaeworks.objectives import Objective
 from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident
 from vaeworks.training.metrics import Record
+from vaeworks.training.pace import Pace, deferred_interrupt
 
 if TYPE_CHECKING:
     from vaeworks.training.trainer import Trainer
@@ -91,6 +90,8 @@ class Loop:
     ):
         keep_memory()
         self.knobs, self.schema, self.device, self.progress = knobs, data.schema, device, progress
+        if isinstance(vae.encoder, Encoder):
+            vae.encoder.centre(data.train.mean(data.schema))
         self.vae, self.objective = vae.to(device).train(), objective.to(device)
         self.average = copy.deepcopy(vae).eval() if knobs.ema else vae
         self.items, self.validation = resident(data.train, device), resident(data.validation if len(data.validation) else data.train, device)
@@ -109,14 +110,15 @@ class Loop:
         self.order, self.order_epoch, self.bad = torch.empty(0), -1, 0
 
     def run(self, *, resume: bool, max_minutes: float | None, checkpoint_seconds: float) -> History:
+        most = self.state.steps
         torch.manual_seed(self.state.seed)
         if resume and self.checkpoint is not None and self.checkpoint.is_file():
             self._restore(self.checkpoint)
         state, record = self.state, Record(self.folder, kept=self.state.lines)
-        pace = _Pace(state, max_minutes)
-        ended = "finished"
-        with _deferred_interrupt() as interrupted, contextlib.closing(record):
-            while state.step < state.steps:
+        pace = Pace(state, max_minutes, most)
+        ended = ""
+        with deferred_interrupt() as interrupted, contextlib.closing(record):
+            while state.step < state.steps and not (ended := self._reason_to_stop(interrupted, pace)):
                 self._step()
                 pace.tick(self.batch_size)
                 validated = state.step % self.validate_every == 0 or state.step == state.steps
@@ -124,24 +126,22 @@ class Loop:
                     self._validate(record)
                 if self.progress is not None and (validated or pace.due("report", 0.3)):
                     self.progress(Progress(state.step, state.steps, pace.rate, float(self.loss_sum) / max(1, self.loss_count), state.best_score))
-                if ended := self._reason_to_stop(interrupted, max_minutes):
-                    break
                 if pace.due("checkpoint", checkpoint_seconds):
                     self._save()
-            if not self.best or (ended in {"interrupted", "time"} and state.lines and record.lines[-1]["step"] != state.step):
-                self._validate(record)
             self._save()
+            if not self.best or (ended in {"interrupted", "time"} and record.lines[-1]["step"] != state.step):
+                self._validate(record)  # after the checkpoint, so that going on from it is as if nobody had looked
         self.vae.load_state_dict(self.best)
         self.vae.eval()
         return History(record.lines, state.step, state.best_step, state.best_score, state.seconds, state.skipped, ended or "finished")
 
-    def _reason_to_stop(self, interrupted: threading.Event, max_minutes: float | None) -> str:
+    def _reason_to_stop(self, interrupted: threading.Event, pace: Pace) -> str:
         state, patience = self.state, self.knobs.patience
         if interrupted.is_set():
             return "interrupted"
         if patience < 1 and state.waited > max(5, patience * state.steps / self.validate_every):
             return "early"
-        return "time" if max_minutes is not None and state.seconds > 60 * max_minutes else ""
+        return "time" if pace.over else ""
 
     def _step(self) -> None:
         """One update; a step whose gradient is not finite changes nothing."""
@@ -152,8 +152,9 @@ class Loop:
         total = torch.zeros((), device=self.device)
         for index in self._index().chunk(knobs.accumulate):
             value, terms = self.loss(index, weight)
-            (value / knobs.accumulate).backward()
-            total += value.detach()
+            share = len(index) / self.batch_size
+            (value * share).backward()
+            total += value.detach() * share
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients))
         state.step += 1
@@ -162,7 +163,7 @@ class Loop:
                 torch._foreach_mul_(gradients, knobs.clip / norm)
             self.optimizer.step()
             self.bad = 0
-            self.loss_sum += total / knobs.accumulate
+            self.loss_sum += total
             self.loss_count += 1
             if state.step % 10 == 0:
                 self.terms = {name: term.mean() for name, term in terms.items()}
@@ -184,13 +185,15 @@ class Loop:
     def _skip(self) -> None:
         self.state.skipped, self.bad = self.state.skipped + 1, self.bad + 1
         if self.bad >= PATIENT_STEPS:
+            self._save()
             raise TrainingError(
                 f"the gradient was not finite in {self.bad} steps in a row, up to step {self.state.step}: lower the learning rate"
-                f" (--set training.learning_rate={self.knobs.learning_rate / 10:g}), or use --set training.precision=float32; look for extreme values in the data"
+                f" (--set training.learning_rate={self.knobs.learning_rate / 10:g}), or use --set training.precision=float32;"
+                " look for extreme values in the data"
             )
 
     def _index(self) -> Tensor:
-        """The items of this step: a permutation drawn once an epoch from the seed and the epoch's number, so that resuming needs no state for it."""
+        """The items of this step: a permutation drawn once an epoch from the seed and the epoch's number, so resuming needs no state for it."""
         epoch, position = divmod(self.state.step, self.epoch_steps)
         if self.order_epoch != epoch:
             generator = torch.Generator().manual_seed(self.state.seed * 1_000_003 + epoch)
@@ -199,13 +202,13 @@ class Loop:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the averaged weights; quicker in the beginning, when the past is worth little."""
-        decay = min(self.knobs.ema, (1 + self.state.step) / (10 + self.state.step)) ** AVERAGE_EVERY
+        """Move the averaged weights; over no more than the last twentieth of a beginning, or fortieth of a plan, when the past is worth little."""
+        decay = min(self.knobs.ema, 1 - 1 / (1 + min(self.state.step, self.state.steps / 2) / 20)) ** AVERAGE_EVERY
         torch._foreach_lerp_(list(self.average.parameters()), list(self.vae.parameters()), 1 - decay)
 
     @torch.no_grad()
     def _validate(self, record: Record) -> None:
-        """The bound on validation items with the averaged weights; the best are kept. Noise is the same each time, and training's own stream goes on untouched."""
+        """The bound on validation items with the averaged weights; the best are kept. Its noise is the same each time, and not training's own."""
         state = self.state
         if self.average is not self.vae:
             for average, current in zip(self.average.buffers(), self.vae.buffers(), strict=True):
@@ -226,6 +229,7 @@ class Loop:
         self.loss_sum, self.loss_count = torch.zeros((), device=self.device), 0
         state.lines, state.waited = state.lines + 1, state.waited + 1
         score = means.get("elbo", means.get("log_likelihood", -math.inf))
+        score = -math.inf if math.isnan(score) else score
         if score > state.best_score or not self.best:
             state.best_score, state.best_step, state.waited = score, state.step, 0
             self.best = {name: t.detach().clone() for name, t in self.average.state_dict().items()}
@@ -244,7 +248,12 @@ class Loop:
         tensors |= {"random.cpu": torch.get_rng_state(), "loss_sum": self.loss_sum}
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        facts = {"state": asdict(self.state), "loss_count": self.loss_count, "bad": self.bad, "terms": {name: float(t) for name, t in self.terms.items()}}
+        facts = {
+            "state": asdict(self.state),
+            "loss_count": self.loss_count,
+            "bad": self.bad,
+            "terms": {name: float(t) for name, t in self.terms.items()},
+        }
         write_tensors(self.checkpoint, tensors, facts)
 
     def _restore(self, path: Path) -> None:
@@ -263,53 +272,6 @@ class Loop:
             if "random.cuda" in tensors and self.device.type == "cuda":
                 torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         except (KeyError, TypeError, RuntimeError) as error:
-            raise ArtifactError(f"the checkpoint {path} does not fit this recipe and data ({str(error).splitlines()[0]}); train without --resume") from error
-
-
-class _Pace:
-    """Time: the rate of training, what is due, and the plan that fits into ``max_minutes``."""
-
-    def __init__(self, state: _State, max_minutes: float | None):
-        self.state, self.began, self.before, self.rate = state, time.perf_counter(), state.seconds, 0.0
-        self.last = {"report": self.began, "checkpoint": self.began}
-        self.marked, self.marked_step = self.began, state.step
-        self.budget = None if max_minutes is None or state.step else 60 * max_minutes
-
-    def tick(self, batch_size: int) -> None:
-        """A step is done."""
-        now, state = time.perf_counter(), self.state
-        state.seconds = self.before + now - self.began
-        if now - self.marked > 0.3:
-            self.rate = (state.step - self.marked_step) * batch_size / (now - self.marked)
-            self.marked, self.marked_step = now, state.step
-        if self.budget is not None and state.seconds > 0.05 * self.budget:  # the plan is made once, a twentieth in, and kept in the checkpoint
-            state.steps = min(state.steps, max(state.step + 1, int(0.98 * self.budget * state.step / state.seconds)))
-            self.budget = None
-
-    def due(self, what: str, seconds: float) -> bool:
-        """True once every ``seconds``."""
-        now = time.perf_counter()
-        if now - self.last[what] < seconds:
-            return False
-        self.last[what] = now
-        return True
-
-
-@contextlib.contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
-    """While inside, the first Ctrl-C sets the event, so that the step in hand ends cleanly; the second interrupts as ever."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: Any) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, previous)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, previous)
+            raise ArtifactError(
+                f"the checkpoint {path} does not fit this recipe and data ({str(error).splitlines()[0]}); train without --resume"
+            ) from error

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
+
+from vaeworks.errors import ArtifactError
+from vaeworks.files import replace_file
 
 __all__ = ["Record"]
 
@@ -23,33 +27,34 @@ class Record:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
         if kept and path.is_file():
-            complete = path.read_text("utf-8").splitlines()[:kept]
-            self.lines = [json.loads(line) for line in complete]
-        self._file = path.open("w", encoding="utf-8")
-        for line in self.lines:
-            self._write(line)
+            try:
+                self.lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()[:kept]]
+            except ValueError as error:
+                raise ArtifactError(f"{path} is damaged ({error}): restore it, or train without --resume") from error
+        replace_file(path, "".join(json.dumps(line) + "\n" for line in self.lines).encode())  # killed here, nothing is lost
+        self._file = path.open("a", encoding="utf-8")
         self._writer = _writer(folder, self.lines[-1]["step"] + 1 if self.lines else 0)
 
     def add(self, line: dict[str, Any]) -> None:
         """Append one line: a ``step`` and named numbers."""
         self.lines.append(line)
-        self._write(line)
-        if self._writer is not None:
-            for name, value in line.items():
-                if name != "step" and isinstance(value, int | float):
-                    self._writer.add_scalar(name, value, line["step"])
+        try:
+            if self._file is not None:
+                self._file.write(json.dumps(line) + "\n")
+                self._file.flush()
+            if self._writer is not None:
+                for name, value in line.items():
+                    if name != "step" and isinstance(value, int | float):
+                        self._writer.add_scalar(name, value, line["step"])
+        except OSError as error:
+            raise ArtifactError(f"cannot write metrics of step {line['step']}: {error.strerror}; the last checkpoint is unchanged") from error
 
     def close(self) -> None:
-        """Flush and close the files."""
-        if self._file is not None:
-            self._file.close()
-        if self._writer is not None:
-            self._writer.close()
-
-    def _write(self, line: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+        """Close the files: every line was flushed, or its failure told."""
+        for file in (self._file, self._writer):
+            with contextlib.suppress(OSError):
+                if file is not None:
+                    file.close()
 
 
 def _writer(folder: Path, purge_step: int) -> Any:

@@ -78,7 +78,8 @@ class Trainer:
     ) -> History:
         """Train ``vae`` in place and leave the best weights in it; ``folder`` receives checkpoints and metrics.
 
-        ``resume`` goes on from ``folder``'s checkpoint, if there is one, to the very weights that an uninterrupted run would have reached (bit for bit on a CPU).
+        ``resume`` goes on from ``folder``'s checkpoint, if there is one, to the very weights that an uninterrupted run would have reached (bit for bit
+        on a CPU).
         ``max_minutes`` shortens the plan, and the schedule with it, to what fits: the rate is measured over the first steps.
 
         Raises TrainingError when steps stay non-finite.

@@ -1,0 +1,373 @@
+"""One step of training against arithmetic done by hand: gradients, clipping, the schedule, the moving average, what is skipped and what is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import resource
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import torch
+from torch import Tensor
+
+from vaeworks import files
+from vaeworks.errors import ArtifactError, TrainingError
+from vaeworks.training import Trainer, pace
+from vaeworks.training.hardware import compilation_pays, compiled
+from vaeworks.training.loop import AVERAGE_EVERY, PATIENT_STEPS, Loop
+
+Make = Callable[..., Loop]
+Go = Callable[..., Any]
+
+
+def weights(module: torch.nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+
+def gradients(loop: Loop) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in loop.parameters if p.grad is not None]).clone()
+
+
+def watch(loop: Loop, see: Callable[[], Any]) -> list[Any]:
+    """What ``see`` gives before each update of the weights."""
+    seen: list[Any] = []
+    loop.optimizer.register_step_pre_hook(lambda *_: seen.append(see()))
+    return seen
+
+
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(32, 1), (16, 2), (8, 4), (27, 3)])
+def test_accumulated_gradients_are_those_of_the_whole_batch(batch_size: int, accumulate: int, make_loop: Make) -> None:
+    """A plain autoencoder draws nothing, so the truth is one gradient of the mean over the batch; 27 x 3 takes all 80 items in unequal parts."""
+    loop = make_loop(recipe="autoencoder", batch_size=batch_size, accumulate=accumulate, clip=1e9)
+    index = loop._index()
+    assert len(index) == min(batch_size * accumulate, 80)
+    batch = loop.items.batch(loop.schema, index)
+    loss = -loop.vae(batch).log_likelihood(batch).mean()
+    expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, loop.parameters)])
+    seen = watch(loop, lambda: gradients(loop))
+    loop._step()
+    torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-4)
+    assert float(loop.loss_sum) == pytest.approx(float(loss.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("clip", [0.5, 30.0])
+def test_clipping_bounds_the_norm_and_keeps_the_direction(clip: float, make_loop: Make) -> None:
+    free, clipped = make_loop(clip=1e9), make_loop(clip=clip)
+    torch.manual_seed(0)
+    whole = watch(free, lambda: gradients(free))
+    free._step()
+    torch.manual_seed(0)
+    short = watch(clipped, lambda: gradients(clipped))
+    clipped._step()
+    assert whole[0].norm() > clip
+    assert float(short[0].norm()) == pytest.approx(clip, rel=1e-4)
+    torch.testing.assert_close(short[0], whole[0] * clip / whole[0].norm(), rtol=1e-4, atol=1e-7)
+
+
+def test_the_learning_rate_rises_and_falls(make_loop: Make, go: Go) -> None:
+    trainer = Trainer(learning_rate=0.4, warm_up=0.1, final_learning_rate=0.1)
+    table = {0.0: 0.004, 0.05: 0.2, 0.1: 0.4, 0.325: 0.04 + 0.36 * (0.5 + math.sqrt(0.5) / 2), 0.55: 0.22, 1.0: 0.04}
+    for progress, rate in table.items():
+        assert trainer.learning_rate_at(progress) == pytest.approx(rate)
+    assert Trainer(learning_rate=0.4, warm_up=0.0).learning_rate_at(0) == 0.4
+    loop = make_loop(learning_rate=0.01, warm_up=0.5)
+    rates = watch(loop, lambda: loop.optimizer.param_groups[0]["lr"])
+    go(loop)
+    assert len(rates) == 40
+    assert int(np.argmax(rates)) == 20
+    assert rates[10] == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(1, 1000), (11, 364), (400, 10), (5000, 10)])
+def test_epochs_left_open_make_four_thousand_steps(steps_per_epoch: int, epochs: int) -> None:
+    assert Trainer().planned_epochs(steps_per_epoch) == epochs
+    assert Trainer(epochs=3).planned_epochs(steps_per_epoch) == 3
+
+
+def test_every_item_once_an_epoch(make_loop: Make) -> None:
+    loop = make_loop(batch_size=20)
+    seen = []
+    for step in range(8):
+        loop.state.step = step
+        seen.append(loop._index())
+    first, second = torch.cat(seen[:4]), torch.cat(seen[4:])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(80))
+    assert first.tolist() != second.tolist()
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.999])
+def test_the_moving_average_by_hand(decay: float, make_loop: Make) -> None:
+    """It remembers longer as training goes on, up to the half of it, and never longer than ``ema`` says."""
+    loop = make_loop(ema=decay, learning_rate=0.01)
+    expected = weights(loop.vae).double()
+    assert loop.state.steps == 40
+    for step in range(1, 29):
+        loop._step()
+        if step % AVERAGE_EVERY == 0:
+            age = min(step, 20)
+            kept = min(decay, age / (age + 20)) ** AVERAGE_EVERY
+            expected = kept * expected + (1 - kept) * weights(loop.vae).double()
+    torch.testing.assert_close(weights(loop.average).double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_an_average_the_weights_themselves_are_kept(make_loop: Make, go: Go) -> None:
+    loop = make_loop(ema=0.0)
+    assert loop.average is loop.vae
+    last = []
+    loop.progress = lambda _: last.append(weights(loop.vae))
+    assert go(loop).best_step == 40
+    assert torch.equal(weights(loop.vae), last[-1])
+
+
+def poison(loop: Loop, steps: set[int], factor: float) -> None:
+    real = loop.loss
+
+    def loss(index: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
+        value, terms = real(index, weight)
+        return value * (factor if loop.state.step in steps else 1.0), terms
+
+    loop.loss = loss
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -math.inf])
+def test_a_step_that_is_not_finite_changes_nothing(factor: float, make_loop: Make, go: Go) -> None:
+    loop = make_loop(ema=0.9)
+    bad = {0, 5, 6, 7, 20}
+    poison(loop, bad, factor)
+    before = weights(loop.vae)
+    loop._step()
+    assert torch.equal(weights(loop.vae), before)
+    assert (loop.state.step, loop.state.skipped) == (1, 1)
+    updates = watch(loop, lambda: loop.state.step - 1)
+    history = go(loop)
+    assert history.skipped == len(bad)
+    assert updates == [step for step in range(1, 40) if step not in bad]
+    assert weights(loop.vae).isfinite().all()
+    assert all(math.isfinite(line["loss"]) for line in history.lines)
+
+
+def test_ten_in_a_row_end_training_and_lose_nothing(make_loop: Make, go: Go, tmp_path: Path) -> None:
+    loop = make_loop(folder=tmp_path, validate_every=5)
+    poison(loop, set(range(12, 40)), math.nan)
+    last: list[Tensor] = watch(loop, lambda: None)
+    with pytest.raises(TrainingError, match=r"10 steps in a row.*training\.learning_rate=0\.0001"):
+        go(loop)
+    assert len(last) == 12
+    assert loop.state.step == 12 + PATIENT_STEPS
+    tensors, facts = files.read_tensors(tmp_path / "checkpoint" / "state.safetensors")
+    kept = torch.cat([tensors[f"model.{name}"].flatten() for name, _ in loop.vae.named_parameters()])
+    assert torch.equal(kept, weights(loop.vae))
+    assert kept.isfinite().all()
+    assert (facts["state"]["skipped"], facts["state"]["best_step"]) == (PATIENT_STEPS, 15)
+    assert any(name.startswith("best.") for name in tensors)
+
+
+def test_a_first_bound_of_nan_is_not_held_for_the_best(make_loop: Make, go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = make_loop(validate_every=10)
+    real, calls = type(loop.objective).forward, []
+
+    def forward(self: Any, trace: Any, batch: Any, weight: float = 1.0) -> Any:
+        loss = real(self, trace, batch, weight)
+        if not torch.is_grad_enabled():
+            calls.append(1)
+            if len(calls) == 1:
+                return type(loss)(loss.value, {name: term * math.nan for name, term in loss.terms.items()})
+        return loss
+
+    monkeypatch.setattr(type(loop.objective), "forward", forward)
+    history = go(loop)
+    assert history.best_step > 10
+    assert math.isfinite(history.best_score)
+
+
+def elbo_by_hand(loop: Loop) -> float:
+    """The bound on validation items, written out: Bernoulli terms by scipy, the KL of two normals by numpy, z from the same seed."""
+    x = loop.validation.batch(loop.schema, slice(None))
+    with torch.no_grad():
+        torch.manual_seed(loop.state.seed)
+        mean, scale = (t.double().numpy() for t in (loop.vae.encoder(x.x).mean, loop.vae.encoder(x.x).stddev))
+        z = loop.vae.encoder(x.x).rsample((1,))
+        logits = loop.vae.decoder.network(z[0]).double().numpy()  # type: ignore[operator, union-attr]
+    p = scipy.special.expit(logits)
+    reconstruction = scipy.stats.bernoulli.logpmf(x.x.numpy(), p).reshape(len(p), -1).sum(1)
+    kl = (0.5 * (mean**2 + scale**2 - 1) - np.log(scale)).sum(1)
+    return float((reconstruction - kl).mean())
+
+
+def test_early_stopping_keeps_the_best_weights(make_loop: Make, go: Go) -> None:
+    """Overfitting on 32 items: the bound on others falls again, and the weights kept are those of its highest point."""
+    loop = make_loop("threshold", items=40, epochs=300, batch_size=32, learning_rate=0.02, patience=0.1, validate_every=5, ema=0.9)
+    history = go(loop)
+    bounds = {line["step"]: line["validation_elbo"] for line in history.lines}
+    assert history.ended == "early"
+    assert history.steps < 300
+    assert history.best_step == max(bounds, key=lambda step: bounds[step]) < history.steps
+    assert history.best_score == bounds[history.best_step] > bounds[history.steps]
+    assert elbo_by_hand(loop) == pytest.approx(history.best_score, abs=1e-3)
+    assert (history.steps - history.best_step) / 5 == pytest.approx(max(5, 0.1 * 300 / 5) + 1, abs=1)
+
+
+def test_the_time_given_is_kept(make_loop: Make, go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which a step takes 10 ms: the plan shrinks to what fits, and the schedule with it."""
+    now = [0.0]
+    monkeypatch.setattr(pace, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+    loop = make_loop(epochs=1000)
+    whole = loop._step
+
+    def step() -> None:
+        whole()
+        now[0] += 0.01
+
+    loop._step = step  # type: ignore[method-assign]
+    rates = watch(loop, lambda: loop.optimizer.param_groups[0]["lr"])
+    history = go(loop, max_minutes=0.05)
+    assert (history.ended, history.steps) == ("finished", 294)  # 98 % of 3 s at 10 ms
+    assert history.seconds == pytest.approx(2.94)
+    assert rates[-1] < 0.02 * max(rates)
+
+
+def test_a_run_that_slows_down_still_ends_its_schedule_in_time(make_loop: Make, go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From step 30 on the clock runs ten times as fast: the plan follows, and the last learning rate is still the schedule's last."""
+    now = [0.0]
+    monkeypatch.setattr(pace, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+    loop = make_loop(epochs=1000)
+    whole = loop._step
+
+    def step() -> None:
+        whole()
+        now[0] += 0.01 if loop.state.step < 30 else 0.1
+
+    loop._step = step  # type: ignore[method-assign]
+    rates = watch(loop, lambda: loop.optimizer.param_groups[0]["lr"])
+    history = go(loop, max_minutes=0.05)
+    assert history.seconds == pytest.approx(2.94, abs=0.2)
+    assert history.lines[-1]["step"] == history.steps
+    assert rates[-1] < 0.1 * max(rates)
+
+
+def test_no_time_at_all_still_leaves_a_model(make_loop: Make, go: Go) -> None:
+    loop = make_loop(epochs=1000)
+    history = go(loop, max_minutes=1e-9)
+    assert history.steps <= 2
+    assert history.best_step == history.steps
+    assert weights(loop.vae).isfinite().all()
+
+
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Inside, no file may grow past so many bytes: what the system then says is what it says of a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(make_loop: Make, go: Go, tmp_path: Path) -> None:
+    go(make_loop(folder=tmp_path, epochs=2))
+    before = contents(tmp_path / "checkpoint")
+    loop = make_loop(folder=tmp_path)
+    with full_disk(5000), pytest.raises(ArtifactError, match=r"cannot write .*state\.safetensors.*what was there is unchanged"):
+        go(loop, checkpoint_seconds=0)
+    assert contents(tmp_path / "checkpoint") == before
+
+
+def refuse(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("refuser", ["save_file", "os.fsync", "Path.replace", "Path.open"])
+def test_whatever_the_disk_refuses_nothing_is_lost(refuser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.replace_file(tmp_path / "a", b"old")
+    files.write_tensors(tmp_path / "b", {"x": torch.ones(2)}, {"n": 1})
+    before = contents(tmp_path)
+    with monkeypatch.context() as patch:
+        where: Any = {"os": os, "Path": Path}.get(refuser.split(".", maxsplit=1)[0], files)
+        patch.setattr(where, refuser.rsplit(".", maxsplit=1)[-1], refuse)
+        if refuser != "save_file":
+            with pytest.raises(ArtifactError, match="No space left on device; what was there is unchanged"):
+                files.replace_file(tmp_path / "a", b"new")
+        with pytest.raises(ArtifactError, match=r"No space left on device.*what was there is unchanged"):
+            files.write_tensors(tmp_path / "b", {"x": torch.zeros(2)}, {})
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        files.write_tensors(tmp_path / "file" / "run" / "x", {"x": torch.ones(1)}, {})
+    with pytest.raises(ArtifactError, match="cannot write"):
+        files.replace_file(tmp_path / "file" / "x", b"")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard writes in a thread of its own
+def test_metrics_that_cannot_be_written_end_training_with_one_error(make_loop: Make, go: Go, tmp_path: Path) -> None:
+    loop = make_loop(folder=tmp_path, validate_every=2)
+    with full_disk(300), pytest.raises(ArtifactError, match="cannot write metrics of step"):
+        go(loop)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_without_a_compiler_the_step_is_not_compiled(make_loop: Make, go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    eager = make_loop(epochs=1)
+    go(eager)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (str(tmp_path / "g++"),))
+    loop = make_loop(epochs=1, compile="on")
+    assert loop.loss != loop._loss
+    history = go(loop)
+    assert history.ended == "finished"
+    assert torch.equal(weights(loop.vae), weights(eager.vae))
+    assert not compilation_pays(loop.vae, torch.device("cpu"), 10**12)
+
+
+def test_an_error_of_the_function_itself_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+
+    def broken() -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        compiled(broken)()
+
+
+def test_bfloat16_trains_on_a_cpu(make_loop: Make, go: Go) -> None:
+    loop = make_loop(precision="bf16", validate_every=20)
+    seen: list[torch.dtype] = []
+    loop.vae.decoder.network.register_forward_hook(lambda *seen_by: seen.append(seen_by[-1].dtype))  # type: ignore[union-attr]
+    history = go(loop)
+    assert torch.bfloat16 in seen
+    assert history.skipped == 0
+    assert {p.dtype for p in loop.vae.parameters()} == {torch.float32}
+    assert all(math.isfinite(value) for line in history.lines for value in line.values())
+    assert history.lines[-1]["validation_elbo"] > history.lines[0]["validation_elbo"]
+
+
+def test_training_learns_and_tells(make_loop: Make, go: Go, tmp_path: Path) -> None:
+    told: list[Any] = []
+    loop = make_loop(folder=tmp_path, epochs=60, learning_rate=0.01, validate_every=50, progress=told.append)
+    history = go(loop)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == history.lines
+    assert [line["step"] for line in lines] == [50, 100, 150, 200, 250, 300]
+    assert lines[-1]["validation_elbo"] > lines[0]["validation_elbo"] + 2
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert (told[-1].step, told[-1].steps, told[-1].best) == (300, 300, history.best_score)
