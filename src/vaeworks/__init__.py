@@ -4,8 +4,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaeworks import distributions, likelihoods, networks, objectives, posteriors, priors
+    from vaeworks import data, distributions, evaluation, likelihoods, networks, objectives, posteriors, priors, recipes, training
     from vaeworks.model import VAE, Decoder, Encoder, Schema
+    from vaeworks.runs import Model, load, train
     from vaeworks.trace import Batch, Latent, Trace
 
 __version__ = "0.1.0"
@@ -18,10 +19,34 @@ _HOMES = {
     "Encoder": "model",
     "Decoder": "model",
     "Schema": "model",
+    "Model": "runs",
+    "load": "runs",
+    "train": "runs",
 }
-_ROOMS = ("distributions", "likelihoods", "networks", "objectives", "posteriors", "priors")
+_ROOMS = ("data", "distributions", "evaluation", "likelihoods", "networks", "objectives", "posteriors", "priors", "recipes", "training")
 
-__all__ = ["VAE", "Batch", "Decoder", "Encoder", "Latent", "Schema", "Trace", "distributions", "likelihoods", "networks", "objectives", "posteriors", "priors"]
+__all__ = [
+    "VAE",
+    "Batch",
+    "Decoder",
+    "Encoder",
+    "Latent",
+    "Model",
+    "Schema",
+    "Trace",
+    "data",
+    "distributions",
+    "evaluation",
+    "likelihoods",
+    "load",
+    "networks",
+    "objectives",
+    "posteriors",
+    "priors",
+    "recipes",
+    "train",
+    "training",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,3 +56,7 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"vaeworks.{name}")
     raise AttributeError(f"module 'vaeworks' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

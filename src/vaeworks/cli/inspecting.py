@@ -34,8 +34,12 @@ def info(run: RunFolder, as_json: Json = False) -> None:
 
     def lines() -> None:
         s = model.schema
-        print(f"Data: {s.source}, {s.count} training items of shape {'x'.join(map(str, s.shape))}, {s.levels or 'real'} levels, binarisation {s.binarisation}.")
-        print(f"Recipe: {model.recipe.name}, {model.recipe['latent_size']} latent dimensions, likelihood {model.recipe['likelihood']['kind']}, {size:,} parameters.")
+        print(
+            f"Data: {s.source}, {s.count} training items of shape {'x'.join(map(str, s.shape))}, {s.levels or 'real'} levels, binarisation {s.binarisation}."
+        )
+        print(
+            f"Recipe: {model.recipe.name}, {model.recipe['latent_size']} latent dimensions, likelihood {model.recipe['likelihood']['kind']}, {size:,} parameters."
+        )
         for name, figure in (figures or {}).get("figures", {}).items():
             error = f" ± {figure['standard_error']:.3g}" if figure["standard_error"] is not None else ""
             print(f"{name}: {figure['value']:.4f}{error} {figure['unit']}")

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 Recipe = Annotated[str | None, typer.Option(help="A built-in recipe (see [bold]vae recipes[/]) or a TOML file.", show_default="chosen from the data")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a knob of the recipe, e.g. --set objective.beta=4.", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a knob of the recipe, e.g. --set objective.beta=4.", show_default=False),
+]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", min=1, show_default="the recipe's")]
 Minutes = Annotated[float | None, typer.Option("--max-minutes", help="Shorten training, and its schedule, to fit.", min=0.01, show_default=False)]
 
@@ -60,7 +63,7 @@ def train(
     from vaeworks.runs import train_run
 
     overrides = [*(set_ or []), *([f"training.epochs={epochs}"] if epochs else [])]
-    folder = out or Path("runs") / (Path(data).stem if Path(data).exists() else data.replace(":", "-"))
+    folder = out or Path("runs") / (Path(data).resolve().stem if Path(data).exists() else data.replace(":", "-"))
     options = data_options(
         seed=seed, size=size, binarise=binarise, data_dir=data_dir, strict=strict, limit=limit, download=download, validation=validation
     )
@@ -81,7 +84,13 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
             command=_command(sys.argv),
         )
-    report = {"folder": str(folder), "recipe": run.model.recipe.name, "steps": run.history.steps, "seconds": run.history.seconds, **run.figures.to_json()}
+    report = {
+        "folder": str(folder),
+        "recipe": run.model.recipe.name,
+        "steps": run.history.steps,
+        "seconds": run.history.seconds,
+        **run.figures.to_json(),
+    }
     emit(report, as_json, lambda: figures_table(run.figures))
     say(f"Look at {folder / 'samples.png'}, {folder / 'reconstructions.png'}, {folder / 'latent.png'} and {folder / 'report.html'}.")
 
@@ -95,7 +104,9 @@ def compare(
     set_: Set = None,
     epochs: Epochs = None,
     max_minutes: Minutes = None,
-    samples: Annotated[int | None, typer.Option("--samples", "-k", help="Importance samples per item.", min=1, show_default="from the data's size")] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", "-k", help="Importance samples per item.", min=1, show_default="from the data's size")
+    ] = None,
     size: Size = None,
     binarise: Binarise = None,
     data_dir: DataDir = None,
@@ -108,7 +119,7 @@ def compare(
 
     Example: [bold]vae compare digits --recipe mlp --recipe autoencoder --seeds 3 -o runs/versus[/]
     """
-    from vaeworks.runs import compare_recipes, compare_runs, show_comparison
+    from vaeworks.runs import begun, compare_recipes, compare_runs, held_out_of, show_comparison
 
     options = data_options(seed=seed, size=size, binarise=binarise, data_dir=data_dir, limit=limit)
     if recipe:
@@ -123,8 +134,12 @@ def compare(
     else:
         from vaeworks.cli.options import open_model
 
-        models = {target: open_model(Path(target), device) for target in targets}
-        source = data or next(iter(models.values())).schema.source
+        folders = [Path(target) for target in targets]
+        models = {target: open_model(folder, device) for target, folder in zip(targets, folders, strict=True)}
+        known = held_out_of(folders[0]) if data is None else None
+        source, options = known or (data or models[targets[0]].schema.source, options)
+        if len({facts.data for facts in map(begun, folders) if facts is not None}) > 1:
+            say("Note: these runs did not learn from the same items, so what is held out of one may be known to another: train them with one --seed.")
         result = compare_runs(models, source, samples=samples, seed=seed, options=options)
     if out is not None:
         show_comparison(result, out)
@@ -158,7 +173,9 @@ def _bar() -> Iterator[Any]:
     from rich.progress import Progress as Bar
 
     facts = TextColumn("loss {task.fields[loss]:.2f}  best bound {task.fields[best]}  {task.fields[rate]:,.0f} items/s")
-    with Bar(TextColumn("training"), BarColumn(), MofNCompleteColumn(), facts, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    with Bar(
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), facts, TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
         task = bar.add_task("training", total=None, loss=float("nan"), best="-", rate=0.0)
 
         def update(progress: Progress) -> None:

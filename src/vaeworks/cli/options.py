@@ -19,13 +19,21 @@ if TYPE_CHECKING:
     from vaeworks.runs import Model
 
 __all__ = [
-    "Binarise", "Data", "DataDir", "Device", "Download", "Json", "Limit", "Out", "RunFolder", "Samples", "Seed", "Size", "Split", "Strict",
-    "counter", "data_options", "emit", "open_model", "output_path", "say", "write_x",
+    "Binarise", "Data", "DataDir", "Device", "Download", "Json", "Limit", "Out", "RunFolder", "RunSeed", "Samples", "Seed", "Size", "Split", "Strict",
+    "counter", "data_options", "emit", "open_model", "output_path", "say", "seed_of", "write_x",
 ]  # fmt: skip
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as left by [bold]vae train[/].", show_default=False)]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images, a .npy, .npz or idx file.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images, a .npy, .npz or idx file."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
+RunSeed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of everything that is drawn, and of the split of DATA.", min=0, show_default="the run's")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output, and nothing else there.")]
 Samples = Annotated[int, typer.Option("--samples", "-k", help="Importance samples per item.", min=1)]
@@ -94,11 +102,19 @@ def open_model(folder: Path, device: str) -> Model:
     return load(folder, device=choose_device(device))
 
 
+def seed_of(folder: Path, seed: int | None) -> int:
+    """``seed`` if it was given, else the one that split the data of the run in ``folder``: held-out items are then those it has not learned from."""
+    from vaeworks.runs import begun
+
+    facts = begun(folder) if seed is None else None
+    return seed if seed is not None else int(facts.options.get("seed", 0)) if facts else 0
+
+
 @contextmanager
 def counter(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar with rate and time left on a terminal, nothing elsewhere; the function received advances it."""
     if not sys.stderr.isatty():
-        yield lambda count: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -114,7 +130,10 @@ def output_path(path: Path, *, suffixes: tuple[str, ...], folders: bool = True) 
     if path.suffix.lower() in suffixes:
         if path.is_dir():
             raise ArtifactError(f"{path} is a folder: name a file in it")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(f"-o {path}: {path.parent} cannot be made a folder ({error.strerror})") from error
         return path
     if path.suffix or not folders:
         raise ArtifactError(f"-o {path}: end it in one of {', '.join(suffixes)}" + (", or give a folder" if folders else ""))
@@ -140,7 +159,10 @@ def write_x(schema: Schema, x: Any, path: Path, *, picture: Callable[[], Any] | 
         np.save(buffer, schema.to_values(x).numpy())
         replace_file(path, buffer.getvalue())
         return str(path)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"-o {path}: the folder cannot be made ({error.strerror})") from error
     images = schema.to_images(x)
     digits = len(str(len(images) - 1))
     for i, image in enumerate(images):

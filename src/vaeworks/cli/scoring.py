@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from vaeworks.cli.options import Data, DataDir, Device, Json, Limit, Out, RunFolder, Samples, Seed, Split, counter, data_options, emit, open_model, output_path, say
+from vaeworks.cli.options import (
+    Data,
+    DataDir,
+    Device,
+    Json,
+    Limit,
+    Out,
+    RunFolder,
+    RunSeed,
+    Samples,
+    Split,
+    counter,
+    data_options,
+    emit,
+    open_model,
+    output_path,
+    say,
+    seed_of,
+)
 from vaeworks.cli.tables import figures_table
 
 __all__ = ["add_to"]
@@ -21,12 +38,14 @@ def add_to(app: typer.Typer) -> None:
 
 def evaluate(
     run: RunFolder,
-    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="What to measure on.", show_default="the test items of the data it was trained on")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="What to measure on.", show_default="the test items of the data it was trained on")
+    ] = None,
     samples: Samples = 1000,
     data_dir: DataDir = None,
     split: Split = None,
     limit: Limit = None,
-    seed: Seed = 0,
+    seed: RunSeed = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -34,9 +53,16 @@ def evaluate(
 
     Example: [bold]vae evaluate runs/digits digits --samples 5000 --json[/]
     """
+    from dataclasses import replace
+
+    from vaeworks.runs import held_out_of
+
     model = open_model(run, device)
-    options = data_options(seed=seed, data_dir=data_dir, split=split or (None if data else "test"), limit=limit)
-    items = model.items(data or model.schema.source, options)
+    seed = seed_of(run, seed)
+    known = held_out_of(run) if data is None else None
+    source, options = known or (data or model.schema.source, data_options(seed=seed, split=None if data else "test"))
+    asked: dict[str, Any] = {"data_dir": data_dir, "split": split, "limit": limit}
+    items = model.items(source, replace(options, say=say, **{name: value for name, value in asked.items() if value is not None}))
     with counter("importance sampling", len(items)) as advance:
         figures = model.evaluate(items, samples, seed=seed, progress=advance)
     emit(figures.to_json(), as_json, lambda: figures_table(figures))
@@ -50,7 +76,7 @@ def score(
     data_dir: DataDir = None,
     split: Split = None,
     limit: Limit = None,
-    seed: Seed = 0,
+    seed: RunSeed = None,
     device: Device = "auto",
 ) -> None:
     """Write log p(x) of every item in nats, with its standard error, effective sample size and ELBO.
@@ -61,6 +87,7 @@ def score(
 
     out = output_path(out, suffixes=(".parquet", ".csv"), folders=False)
     model = open_model(run, device)
+    seed = seed_of(run, seed)
     items = model.items(data, data_options(seed=seed, data_dir=data_dir, split=split, limit=limit))
     with counter("importance sampling", len(items)) as advance:
         result = model.log_prob(items, samples, seed=seed, progress=advance)

@@ -37,8 +37,12 @@ def figures_table(figures: Figures) -> None:
         table.add_row(*map(escape, (NAMES.get(name, name), _number(figure.value) + error, figure.unit, figure.meaning)))
     _print(table)
     protocol = figures.protocol
-    line = f"Measured on {protocol['items']} items of {protocol['data']}, {protocol['importance_samples']} importance samples, seed {protocol['seed']}"
-    print(line + (f", binarisation {protocol['binarisation']}" if protocol["binarisation"] != "none" else "") + "; ± is one standard error over items.")
+    line = (
+        f"Measured on {protocol['items']} items of {protocol['data']}, {protocol['importance_samples']} importance samples, seed {protocol['seed']}"
+    )
+    print(
+        line + (f", binarisation {protocol['binarisation']}" if protocol["binarisation"] != "none" else "") + "; ± is one standard error over items."
+    )
     for key in ("density", "note"):
         if key in protocol:
             print(f"Note: {protocol[key]}.")

@@ -8,8 +8,22 @@ from typing import Annotated
 import typer
 
 from vaeworks.cli.options import (
-    Data, DataDir, Device, Limit, Out, RunFolder, Seed, Split, data_options, open_model, output_path, say, write_x,
-)  # fmt: skip
+    Data,
+    DataDir,
+    Device,
+    Limit,
+    Out,
+    RunFolder,
+    RunSeed,
+    Seed,
+    Split,
+    data_options,
+    open_model,
+    output_path,
+    say,
+    seed_of,
+    write_x,
+)
 from vaeworks.errors import DataError
 
 __all__ = ["add_to"]
@@ -45,13 +59,13 @@ def sample(
 def reconstruct(
     run: RunFolder,
     data: Data,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A .png of originals beside reconstructions, a .npy array or a folder of reconstructions.")] = Path(
-        "reconstructions.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="A .png of originals beside reconstructions, a .npy array or a folder of reconstructions.")
+    ] = Path("reconstructions.png"),
     data_dir: DataDir = None,
     split: Split = None,
     limit: Annotated[int | None, typer.Option(help="At most this many items.", min=1, show_default="20 in a picture, else all")] = None,
-    seed: Seed = 0,
+    seed: RunSeed = None,
     device: Device = "auto",
 ) -> None:
     """Set originals beside what the model makes of them.
@@ -63,7 +77,7 @@ def reconstruct(
 
     out = output_path(out, suffixes=PICTURES)
     model = open_model(run, device)
-    items = model.items(data, data_options(seed=seed, data_dir=data_dir, split=split))
+    items = model.items(data, data_options(seed=seed_of(run, seed), data_dir=data_dir, split=split))
     items = items[: limit or (20 if out.suffix == ".png" else len(items))]
     x = model.reconstruct(items)
     written = write_x(model.schema, x, out, picture=lambda: pairs(model.schema, originals_of(model, items), x), names=items.names)
@@ -77,7 +91,7 @@ def encode(
     data_dir: DataDir = None,
     split: Split = None,
     limit: Limit = None,
-    seed: Seed = 0,
+    seed: RunSeed = None,
     device: Device = "auto",
 ) -> None:
     """Write the posterior mean of every item: columns z0, z1 ..., with the item's name and label where it has them.
@@ -89,7 +103,7 @@ def encode(
 
     out = output_path(out, suffixes=TABLES, folders=False)
     model = open_model(run, device)
-    items = model.items(data, data_options(seed=seed, data_dir=data_dir, split=split, limit=limit))
+    items = model.items(data, data_options(seed=seed_of(run, seed), data_dir=data_dir, split=split, limit=limit))
     z = model.encode(items)
     write_codes(out, z, items, model.schema.classes)
     say(f"Wrote {len(z)} codes of {z.shape[1]} dimensions to {out}.")
@@ -133,7 +147,8 @@ def interpolate(
 
     def item(text: str):  # type: ignore[no-untyped-def]
         name, bracket, rest = text.partition("[")
-        items = model.items(name if bracket and rest.endswith("]") and not Path(text).exists() else text, data_options(data_dir=data_dir))
+        indexed = bracket and rest.endswith("]") and not Path(text).exists()
+        items = model.items(name if indexed else text, data_options(seed=seed_of(run, None), data_dir=data_dir))
         if not bracket or Path(text).exists():
             return items
         try:
@@ -146,5 +161,3 @@ def interpolate(
 
     x = model.interpolate(item(a), item(b), n)
     say(f"Wrote {write_x(model.schema, x, out, picture=lambda: strip(model.schema, x))}.")
-
-

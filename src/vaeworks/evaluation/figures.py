@@ -54,7 +54,12 @@ def posterior_means(vae: VAE, items: Items, schema: Schema, *, device: torch.dev
     """The posterior mean of every item, (N, D), on the CPU: deterministic."""
     vae.eval()
     generator = torch.Generator().manual_seed(seed)
-    return torch.cat([vae.encoder(batch.x.to(device), None if batch.observed is None else batch.observed.to(device)).mean.cpu() for batch in items.batches(schema, batch_size, generator)])
+    return torch.cat(
+        [
+            vae.encoder(batch.x.to(device), None if batch.observed is None else batch.observed.to(device)).mean.cpu()
+            for batch in items.batches(schema, batch_size, generator)
+        ]
+    )
 
 
 def evaluate(
@@ -75,33 +80,47 @@ def evaluate(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     batches = [batch.to(device) for batch in items.batches(schema, 500, generator)]
-    protocol = {"items": len(items), "importance_samples": samples, "seed": seed, "binarisation": schema.binarisation, "data": schema.source}
+    protocol: dict[str, Any] = {
+        "items": len(items),
+        "importance_samples": samples,
+        "seed": seed,
+        "binarisation": schema.binarisation,
+        "data": schema.source,
+    }
     with torch.inference_mode():
         latents = [vae(batch, 1).latents for batch in batches]
     means = torch.cat([level[0].q.mean for level in latents])
     activity = means.var(0) if len(items) > 1 else torch.zeros(means.shape[1])
-    active = Figure(float((activity > ACTIVE_VARIANCE).sum()), f"of {means.shape[1]}", meaning="latent dimensions whose posterior mean varies over the data by more than 0.01")
+    active = Figure(
+        float((activity > ACTIVE_VARIANCE).sum()),
+        f"of {means.shape[1]}",
+        meaning="latent dimensions whose posterior mean varies over the data by more than 0.01",
+    )
     if isinstance(latents[0][0].q, PointMass):
         return _autoencoder_figures(vae, batches, active, protocol, progress)
     result = log_prob(vae, batches, samples, progress=progress)
     kl = torch.cat([torch.cat([kl_per_dimension(level).flatten(0, -2) for level in levels], -1) for levels in latents])
-    discrete = vae.decoder.likelihood.discrete
+    discrete = _discrete(vae)
     figures = {
         "log_px": _mean(result.value, "nats", f"log p(x) per item by importance sampling, {samples} samples: a lower bound, tight as samples grow"),
-        "monte_carlo_error": Figure(float(result.standard_error.square().sum().sqrt() / len(items)), "nats", meaning="the part of log p(x)'s error due to finite samples"),
         "elbo": _mean(result.elbo, "nats", "evidence lower bound per item"),
         "log_likelihood": _mean(result.log_likelihood, "nats", "E_q[log p(x | z)] per item"),
         "kl": _mean(kl.sum(-1), "nats", "KL(q(z | x) || p(z)) per item"),
     }
+    if samples > 1:
+        error = float(result.standard_error.square().sum().sqrt()) / len(items)
+        figures["monte_carlo_error"] = Figure(error, "nats", meaning="the part of log p(x)'s error due to finite samples")
     if discrete:
         scale = -1 / (schema.dimensions * math.log(2))
         log_px = figures["log_px"]
-        error = None if log_px.standard_error is None else log_px.standard_error * -scale
-        figures["bits_per_dim"] = Figure(log_px.value * scale, "bits", error, f"-log2 p(x) / {schema.dimensions}")
+        spread = None if log_px.standard_error is None else log_px.standard_error * -scale
+        figures["bits_per_dim"] = Figure(log_px.value * scale, "bits", spread, f"-log2 p(x) / {schema.dimensions}")
     else:
         protocol["density"] = "with respect to x scaled to [0, 1]; a density, so bits per dimension of 8-bit pixels do not apply"
     figures["active_units"] = active
-    figures["effective_sample_size"] = Figure(float(result.effective_sample_size.median()), f"of {samples}", meaning="median over items of the importance weights' effective sample size")
+    figures["effective_sample_size"] = Figure(
+        float(result.effective_sample_size.median()), f"of {samples}", meaning="median over items of the importance weights' effective sample size"
+    )
     warnings = []
     few = float((result.effective_sample_size < 5).double().mean())
     if samples >= 50 and few > 0.1:
@@ -110,17 +129,25 @@ def evaluate(
     return Figures(figures, protocol, tuple(warnings))
 
 
+def _discrete(vae: VAE) -> bool:
+    """Whether p(x | z) is a probability mass."""
+    likelihood: Any = vae.decoder.likelihood
+    return bool(likelihood.discrete)
+
+
 def _autoencoder_figures(vae: VAE, batches: list[Any], active: Figure, protocol: dict[str, Any], progress: Callable[[int], None] | None) -> Figures:
     with torch.inference_mode():
         likelihood = torch.cat([vae(batch, 1).log_likelihood(batch)[0] for batch in batches])
     if progress is not None:
         progress(len(likelihood))
     protocol = {**protocol, "importance_samples": 0, "note": "a plain autoencoder has a point-mass posterior: it gives no bound on log p(x)"}
-    figures = {"log_likelihood": _mean(likelihood, "nats", "log p(x | z) at the item's own code: a reconstruction score, not log p(x)"), "active_units": active}
+    figures = {
+        "log_likelihood": _mean(likelihood, "nats", "log p(x | z) at the item's own code: a reconstruction score, not log p(x)"),
+        "active_units": active,
+    }
     return Figures(figures, protocol)
 
 
 def _mean(values: Tensor, unit: str, meaning: str) -> Figure:
     error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
     return Figure(float(values.mean()), unit, error, meaning)
-

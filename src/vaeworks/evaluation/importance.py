@@ -41,19 +41,25 @@ class LogProb:
 def log_prob(vae: VAE, batches: Batch | Iterable[Batch], samples: int = 1000, *, progress: Callable[[int], None] | None = None) -> LogProb:
     """log p(x) for every item, from ``samples`` draws of q(z | x): log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x).
 
-    Exact as K grows for any q that covers the posterior. Memory is bounded whatever K and the number of items. ``progress`` is called with the number of items
-    done. Draws come from torch's global generator, so ``torch.manual_seed`` makes them repeatable.
+    Exact as K grows for any q that covers the posterior. Memory is bounded whatever K and the number of items. ``progress`` is called with the number
+    of items done. Draws come from torch's global generator, so ``torch.manual_seed`` makes them repeatable.
 
-    Raises NotImplementedError where the posterior has no density (a plain autoencoder).
+    Raises ValueError for less than one sample, NotImplementedError where the posterior has no density (a plain autoencoder).
     """
+    if samples < 1:
+        raise ValueError(f"samples={samples}: at least one importance sample is needed")
     training = vae.training
     vae.eval()
     try:
-        parts = [_batch(vae, piece, samples, progress) for batch in ([batches] if isinstance(batches, Batch) else batches) for piece in _pieces(batch, samples)]
+        parts = [
+            _batch(vae, piece, samples, progress)
+            for batch in ([batches] if isinstance(batches, Batch) else batches)
+            for piece in _pieces(batch, samples)
+        ]
     finally:
         vae.train(training)
-    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    return LogProb(*columns, samples=samples)
+    value, error, effective, elbo, likelihood = (torch.cat(column) for column in zip(*parts, strict=True))
+    return LogProb(value, error, effective, elbo, likelihood, samples)
 
 
 def _pieces(batch: Batch, samples: int) -> Iterable[Batch]:
@@ -84,8 +90,8 @@ def _batch(vae: VAE, batch: Batch, samples: int, progress: Callable[[int], None]
         sampled_kl -= log_ratio.sum(0)
         if kl is None:
             kl = _closed_kl(trace.latents)
-    if trace is None or log_sum is None or log_sum_of_squares is None:
-        raise ValueError(f"samples={samples}: at least one importance sample is needed")
+    assert log_sum is not None
+    assert log_sum_of_squares is not None
     ess = torch.exp(2 * log_sum - log_sum_of_squares)
     relative_variance = (samples / ess - 1).clamp_min(0) / max(samples - 1, 1)
     error = relative_variance.sqrt() if samples > 1 else torch.full_like(ess, math.inf)

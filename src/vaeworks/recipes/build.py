@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from vaeworks.errors import RecipeError
 from vaeworks.model import VAE, Decoder, Encoder, Schema
 from vaeworks.objectives import SCHEDULES, Objective
@@ -43,7 +45,7 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     if likelihood.discrete and schema.x_levels == 0:
         raise RecipeError(_mismatch(kind, schema))
     posterior = _part(recipe, "posterior", size)
-    encoder = Encoder(_part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=schema.mean, std=max(schema.std, 1e-3))
+    encoder = Encoder(_part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=torch.full(schema.shape, schema.mean))
     decoder = Decoder(_part(recipe, "decoder", (size,), likelihood.parameter_shape), likelihood)
     return VAE(encoder, decoder, _part(recipe, "prior", size), latents=_part(recipe, "latents"))
 
@@ -51,7 +53,9 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
 def build_objective(recipe: Recipe) -> Objective:
     """The objective that ``recipe`` describes; RecipeError where its posterior cannot serve it."""
     if recipe["posterior"]["kind"] == "point" and recipe["objective"]["kind"] != "autoencoder":
-        raise RecipeError("posterior.kind = 'point' has no density, so there is no KL to weigh: use objective.kind = 'autoencoder', or posterior.kind = 'diagonal'")
+        raise RecipeError(
+            "posterior.kind = 'point' has no density, so there is no KL to weigh: use objective.kind = 'autoencoder', or posterior.kind = 'diagonal'"
+        )
     objective: Objective = _part(recipe, "objective")
     return objective
 

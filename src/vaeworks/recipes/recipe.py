@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from vaeworks.errors import RecipeError
 from vaeworks.recipes.knobs import AXES, RecipeModel
 
-__all__ = ["Recipe", "load_recipe", "parse_override", "recipe_names"]
+__all__ = ["Recipe", "check_recipe", "load_recipe", "parse_override", "parse_recipe", "recipe_names"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     if name in recipe_names():
         text = files("vaeworks.recipes").joinpath("library", f"{name}.toml").read_text("utf-8")
     elif name.endswith(".toml") and Path(name).is_file():
-        text = Path(name).read_text("utf-8")
+        try:
+            text = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {name} cannot be read as text: {error}") from error
     else:
         close = difflib.get_close_matches(name, recipe_names(), 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
@@ -77,10 +80,10 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     if not equals or not key.strip():
         raise RecipeError(f"--set {text!r} is not of the form key=value, for example --set objective.beta=4")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    return key.strip().split("."), parsed
+        parsed = {}
+    return key.strip().split("."), parsed["value"] if set(parsed) == {"value"} else value.strip()
 
 
 def _apply(values: dict[str, Any], path: list[str], value: Any) -> None:
@@ -97,7 +100,10 @@ def _apply(values: dict[str, Any], path: list[str], value: Any) -> None:
 
 def check_recipe(values: dict[str, Any]) -> Recipe:
     """``values`` checked against the constructors' signatures, with every default filled in."""
-    values = {key: value if not isinstance(value, dict) or "kind" in value or key == "training" else {**_default_kind(key), **value} for key, value in values.items()}
+    values = {
+        key: value if not isinstance(value, dict) or "kind" in value or key == "training" else {**_default_kind(key), **value}
+        for key, value in values.items()
+    }
     try:
         return Recipe(RecipeModel.model_validate(values).model_dump())
     except ValidationError as error:
@@ -123,12 +129,13 @@ def _explain(values: dict[str, Any], error: Any) -> str:
         close = difflib.get_close_matches(location[-1], known, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"unknown recipe key {path!r}: {hint}valid keys here are {', '.join(known)}"
-    if error["type"] == "union_tag_invalid":
-        kinds = _kinds(location[-1])
+    lone = error["type"] == "literal_error" and location[-1] == "kind"  # an axis on which one part stands has no union
+    if lone or error["type"] == "union_tag_invalid":
+        kinds = _kinds(location[-2] if lone else location[-1])
         tag = value.get("kind") if isinstance(value, dict) else value
         close = difflib.get_close_matches(str(tag), kinds, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{path}.kind = {tag!r} is unknown: {hint}choose one of {', '.join(kinds)}"
+        return f"{path if lone else f'{path}.kind'} = {tag!r} is unknown: {hint}choose one of {', '.join(kinds)}"
     if error["type"] in {"missing", "union_tag_not_found"}:
         kinds = _kinds(location[-1])
         return f"the recipe lacks {path!r}" + (f": give {path}.kind, one of {', '.join(kinds)}" if kinds else "")
@@ -148,7 +155,8 @@ def _known(axis: str, section: Any) -> list[str]:
     if axis == "training":
         return list(knobs(Trainer))
     kind = section.get("kind") if isinstance(section, dict) else None
-    return ["kind", *(knobs(AXES[axis][kind]) if kind in AXES.get(axis, {}) else ())]
+    part = AXES.get(axis, {}).get(str(kind))
+    return ["kind", *(knobs(part) if part else ())]
 
 
 def _without_none(value: Any) -> Any:

@@ -1,17 +1,21 @@
 """Runs: from data to a folder that holds a trained model and what is known of it, and back to a Model."""
 
+from vaeworks.runs.begun import Begun, begun, held_out_of
 from vaeworks.runs.compare import Comparison, compare_recipes, compare_runs, show_comparison
 from vaeworks.runs.model import Model, load
 from vaeworks.runs.show import originals_of
 from vaeworks.runs.train import Run, evaluation_budget, plan_recipe, train, train_run
 
 __all__ = [
+    "Begun",
     "Comparison",
     "Model",
     "Run",
+    "begun",
     "compare_recipes",
     "compare_runs",
     "evaluation_budget",
+    "held_out_of",
     "load",
     "originals_of",
     "plan_recipe",

@@ -19,7 +19,8 @@ from vaeworks.runs.show import originals_of
 from vaeworks.runs.train import evaluation_budget, plan_recipe
 from vaeworks.training import choose_device
 
-__all__ = ["Comparison", "Measured", "compare_recipes", "compare_runs", "show_comparison"]
+__all__ = ["Comparison", "Measured", "compare_recipes", "compare_runs", "figures_of", "show_comparison"]
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -66,12 +67,16 @@ def figures_of(model: Model, items: Items, samples: int, seed: int) -> dict[str,
     return measured
 
 
-def compare_runs(models: dict[str, Model], source: Source | Items, *, samples: int | None = None, seed: int = 0, options: Options | None = None) -> Comparison:
+def compare_runs(
+    models: dict[str, Model], source: Source | Items, *, samples: int | None = None, seed: int = 0, options: Options | None = None
+) -> Comparison:
     """Trained models on the same held-out items; VaeworksError where they were trained on data of different form."""
     first, *others = models.items()
     for name, model in others:
         if replace(model.schema, mean=0, std=0, count=0, source="") != replace(first[1].schema, mean=0, std=0, count=0, source=""):
-            raise VaeworksError(f"{name} and {first[0]} were trained on data of different form ({model.schema.shape} and {first[1].schema.shape}): nothing to compare")
+            raise VaeworksError(
+                f"{name} and {first[0]} were trained on data of different form ({model.schema.shape} and {first[1].schema.shape}): nothing to compare"
+            )
     items, budget = evaluation_budget(first[1].items(source, options), first[1].schema)
     samples = samples or budget
     table = {name: figures_of(model, items, samples, seed) for name, model in models.items()}

@@ -83,9 +83,7 @@ class Model:
         start, end = self.encode(self.items(a)[:1]), self.encode(self.items(b)[:1])
         return self.decode(torch.lerp(start, end, torch.linspace(0, 1, n).unsqueeze(1)))
 
-    def log_prob(
-        self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None
-    ) -> LogProb:
+    def log_prob(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> LogProb:
         """log p(x) of every item in nats, by importance sampling, with its standard error; VaeworksError for a plain autoencoder, which has none."""
         if self.recipe["posterior"]["kind"] == "point":
             raise VaeworksError("a plain autoencoder gives no log p(x): its posterior is a point without density; train a VAE recipe for scores")
@@ -96,9 +94,7 @@ class Model:
             batches = (batch.to(self.device) for batch in items.batches(self.schema, 500, generator))
             return log_prob(self.vae, batches, samples, progress=progress)
 
-    def evaluate(
-        self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None
-    ) -> Figures:
+    def evaluate(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> Figures:
         """ELBO, log p(x), bits per dimension, KL and active units on ``source``, with their protocol."""
         with torch.random.fork_rng(devices=[]):
             return evaluate(self.vae, self.items(source), self.schema, samples=samples, seed=seed, device=self.device, progress=progress)
@@ -109,7 +105,8 @@ class Model:
 
     def _decode(self, z: Tensor, noise: bool) -> Tensor:
         p = self.vae.decoder(z)
-        return (p.sample() if noise else p.mean).clamp(0, 1).cpu()
+        x: Tensor = p.sample() if noise else p.mean
+        return x.clamp(0, 1).cpu()
 
 
 def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
@@ -120,5 +117,7 @@ def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
     try:
         vae.load_state_dict(state)
     except RuntimeError as error:
-        raise ArtifactError(f"{folder}: the weights do not fit the recipe beside them ({str(error).splitlines()[0]}); one of the files was replaced") from error
+        raise ArtifactError(
+            f"{folder}: the weights do not fit the recipe beside them ({str(error).splitlines()[0]}); one of the files was replaced"
+        ) from error
     return Model(vae, schema, recipe, device=device)

@@ -12,7 +12,7 @@ from vaeworks.evaluation import Figures
 from vaeworks.reporting import Report, grid, latent_map, pairs, save_png, save_report
 from vaeworks.runs.model import Model
 
-__all__ = ["show"]
+__all__ = ["originals_of", "show"]
 
 SHOWN = 10
 """Originals and reconstructions in a picture."""

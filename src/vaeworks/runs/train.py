@@ -18,11 +18,21 @@ from vaeworks.evaluation import Figures
 from vaeworks.files import replace_file
 from vaeworks.model import Schema
 from vaeworks.recipes import Recipe, build_objective, build_trainer, build_vae, choose_likelihood, choose_recipe, load_recipe, parse_recipe
+from vaeworks.runs.begun import Begun, begun
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import show
 from vaeworks.training import History, Progress, choose_device
 
 __all__ = ["Run", "evaluation_budget", "plan_recipe", "train", "train_run"]
+
+CHECKPOINT = "checkpoint/state.safetensors"
+TEMPORARY = (".*.tmp", "checkpoint/.*.tmp")
+"""Files whose writing was killed."""
+STALE = (
+    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "samples.png", "reconstructions.png", "latent.png",
+    "tensorboard/events.out.tfevents.*",
+)  # fmt: skip
+"""What an earlier run in the folder left, and a new one replaces."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +78,25 @@ def train_run(
     ``resume`` goes on with the run in ``out`` as it was begun; ``overwrite`` replaces it. ``say`` receives each sentence about what was found and chosen.
     Raises DataError, RecipeError, TrainingError; ArtifactError where ``out`` already holds a run.
     """
-    say = say or (lambda sentence: None)
+    say = say or (lambda _: None)
     folder = None if out is None else Path(out)
     chosen_device = choose_device(device)
-    data = open_data(source, options=options or Options(seed=seed))
+    options, overrides = options or Options(seed=seed), list(overrides)
+    data = open_data(source, options=options)
     for note in data.notes:
         say(note)
     made, choices = plan_recipe(data.schema, recipe, overrides)
-    fingerprint = _fingerprint(data.train)
-    if folder is not None:
-        made, seed = _begin(folder, made, data.schema, seed, fingerprint, resume, overwrite, named=recipe is not None or bool(list(overrides)))
-    for choice in choices:
-        say(choice)
+    facts = Begun.of(seed, _fingerprint(data.train), source, options)
+    stored = _resumed(folder, facts, made if recipe is not None or overrides else None) if folder is not None and resume else None
+    if stored is not None:
+        made, seed = stored
+        choices = (f"Recipe {made.name!r}, seed {seed}: as the run in {folder} was begun.",)
     torch.manual_seed(seed)
     vae, objective, trainer = build_vae(made, data.schema), build_objective(made), build_trainer(made)
+    if folder is not None and stored is None:  # only now that the recipe is known to fit the data
+        _begin(folder, made, data.schema, facts, overwrite=overwrite)
+    for choice in choices:
+        say(choice)
     size = sum(p.numel() for p in vae.parameters())
     say(f"Training {size:,} parameters on {chosen_device} ({torch.get_num_threads()} threads), seed {seed}.")
     history = trainer.fit(
@@ -98,12 +113,13 @@ def train_run(
     )
     say(_ending(history))
     model = Model(vae, data.schema, made, device=chosen_device)
+    if folder is not None:
+        model.save(folder)
     held_out = data.test if len(data.test) else data.validation if len(data.validation) else data.train
     items, samples = evaluation_budget(held_out, data.schema)
     figures = model.evaluate(items, samples, seed=seed)
     run = Run(model, data, history, figures, folder, choices)
     if folder is not None:
-        model.save(folder)
         replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
         show(run.model, folder, held_out, data.notes, choices, history.lines, history.best_step, figures, command or _command(source, folder, made))
     return run
@@ -131,46 +147,55 @@ def evaluation_budget(items: Items, schema: Schema) -> tuple[Items, int]:
     return items, int(min(1000, max(50, 2e8 / (schema.dimensions * len(items)))))
 
 
-def _begin(
-    folder: Path, recipe: Recipe, schema: Schema, seed: int, fingerprint: str, resume: bool, overwrite: bool, *, named: bool
-) -> tuple[Recipe, int]:
-    """Start a run in ``folder``, or find the one to go on with; returns its recipe and seed."""
-    facts_file = folder / "run.json"
-    if facts_file.is_file() and resume:
-        try:
-            facts = json.loads(facts_file.read_text("utf-8"))
-            stored = parse_recipe((folder / "recipe.toml").read_text("utf-8"), str(folder / "recipe.toml"))
-            begun_with, begun_seed = facts["data"], int(facts["seed"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{folder}: the run cannot be resumed, its run.json or recipe.toml is damaged ({error}); train without --resume") from error
-        if begun_with != fingerprint:
-            raise ArtifactError(f"{folder} was begun on other training items (or with another --seed or --size): resume with the same data, or choose another -o")
-        if named and stored.values != recipe.values:
-            raise ArtifactError(f"{folder} was begun with another recipe: leave --recipe, --set and --epochs out to resume it, or choose another -o")
-        return stored, begun_seed
+def _resumed(folder: Path, facts: Begun, named: Recipe | None) -> tuple[Recipe, int] | None:
+    """The recipe and seed of the run to go on with in ``folder``; None where none got as far as to have a recipe."""
+    before = begun(folder)
+    if before is None or not ((folder / "recipe.toml").is_file() or (folder / CHECKPOINT).is_file()):
+        return None
+    try:
+        stored = parse_recipe((folder / "recipe.toml").read_text("utf-8"), str(folder / "recipe.toml"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{folder}: the run cannot be resumed, its recipe.toml is damaged ({error}); train without --resume") from error
+    if before.data != facts.data:
+        raise ArtifactError(
+            f"{folder} was begun on other training items (or with another --seed or --size): resume with the same data, or choose another -o"
+        )
+    if named is not None and stored.values != named.values:
+        raise ArtifactError(f"{folder} was begun with another recipe: leave --recipe, --set and --epochs out to resume it, or choose another -o")
+    _remove(folder, *TEMPORARY)
+    return stored, before.seed
+
+
+def _begin(folder: Path, recipe: Recipe, schema: Schema, facts: Begun, *, overwrite: bool) -> None:
+    """Start a run in ``folder``. run.json is written first, so that a run killed while it begins is known as one."""
     if folder.exists() and not folder.is_dir():
         raise ArtifactError(f"{folder} is a file: choose a folder with -o")
-    if (facts_file.is_file() or (folder / "model.safetensors").is_file()) and not overwrite:
+    known = (folder / "run.json").is_file()
+    if ((known and (folder / "recipe.toml").is_file()) or (folder / "model.safetensors").is_file()) and not overwrite:
         raise ArtifactError(f"{folder} already holds a run: go on with --resume, replace it with --overwrite, or choose another -o")
-    if folder.is_dir() and any(folder.iterdir()) and not facts_file.is_file():
+    if not known and folder.is_dir() and any(not path.match(TEMPORARY[0]) for path in folder.iterdir()):
         raise ArtifactError(f"{folder} is not empty and holds no run: choose another -o, so that nothing of yours is mixed up")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove(folder, *STALE, *TEMPORARY)
     except OSError as error:
-        raise ArtifactError(f"cannot create {folder}: {error.strerror}") from error
-    for stale in ("checkpoint/state.safetensors", "model.safetensors"):
-        (folder / stale).unlink(missing_ok=True)
-    replace_file(folder / "recipe.toml", recipe.to_toml().encode())
+        raise ArtifactError(f"cannot begin a run in {folder}: {error.strerror}") from error
+    facts.write(folder)
     replace_file(folder / "schema.json", json.dumps(schema.to_json(), indent=2).encode())
-    replace_file(facts_file, json.dumps({"seed": seed, "data": fingerprint}).encode())
-    return recipe, seed
+    replace_file(folder / "recipe.toml", recipe.to_toml().encode())
+
+
+def _remove(folder: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _fingerprint(items: Items) -> str:
     """A hash of the training items, in order."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(str(tuple(items.values.shape)).encode())
-    digest.update(memoryview(items.values.contiguous().numpy()).cast("B"))
+    digest.update(items.values.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,220 @@
+"""Recipes: every built-in one builds and trains; every mistake in one is named, with what would be right."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vaeworks.data import Options, open_data
+from vaeworks.errors import RecipeError
+from vaeworks.model import Schema
+from vaeworks.objectives import Cyclical
+from vaeworks.recipes import (
+    build_objective,
+    build_trainer,
+    build_vae,
+    choose_likelihood,
+    choose_recipe,
+    load_recipe,
+    parse_override,
+    parse_recipe,
+    recipe_names,
+)
+
+BINARY = Schema((1, 8, 8), "L", 2, binarisation="static")
+GREY = Schema((1, 8, 8), "L", 17)
+REAL = Schema((1, 8, 8), "", 0)
+THINNER = {"conv": ("[4, 8]", "[16]"), "mlp": (None, "[16]")}
+
+
+def thin(name: str) -> list[str]:
+    """Overrides that make a recipe's networks small, for speed, and leave their kind alone."""
+    recipe, found = load_recipe(name), []
+    for part in ("encoder", "decoder"):
+        channels, hidden = THINNER[recipe[part]["kind"]]
+        found += [f"{part}.hidden={hidden}"] + ([f"{part}.channels={[4] * len(recipe[part]['channels'])}"] if channels else [])
+    return found
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_trains(name: str) -> None:
+    if name == "article-conv":  # made for 28 x 28
+        source: Any = (np.random.default_rng(0).random((60, 28, 28)) * 255).astype("uint8")
+    else:
+        source = "digits"
+    data = open_data(source, options=Options(limit=60))
+    recipe = load_recipe(name, [*thin(name), "training.epochs=2", "training.batch_size=16"])
+    recipe = recipe if recipe["likelihood"] else recipe.with_likelihood(choose_likelihood(data.schema)[0])
+    torch.manual_seed(0)
+    vae = build_vae(recipe, data.schema)
+    before = [p.clone() for p in vae.parameters()]
+    history = build_trainer(recipe).fit(vae, build_objective(recipe), data)
+    assert history.steps == 6
+    assert history.skipped == 0
+    assert all(np.isfinite(v) for line in history.lines for v in line.values())
+    assert any(not torch.equal(a, b) for a, b in zip(before, vae.parameters(), strict=True))
+    assert vae.decoder(torch.zeros(2, recipe["latent_size"])).mean.shape == (2, *data.schema.shape)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_survives_its_file(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    (tmp_path / "mine.toml").write_text(recipe.to_toml())
+    again = load_recipe(str(tmp_path / "mine.toml"))
+    assert again.values == recipe.values
+    assert again.to_toml() == recipe.to_toml()
+    assert recipe.name == name
+    assert recipe["summary"]
+    assert tomllib.loads(recipe.to_toml())["training"]["batch_size"] == 128
+
+
+def test_overrides_survive_the_file() -> None:
+    overrides = ["objective.schedule.kind=cyclical", "objective.schedule.cycles=3", "training.epochs=7", "likelihood.kind=bernoulli"]
+    recipe = load_recipe("mlp", overrides)
+    again = parse_recipe(recipe.to_toml(), "x.toml")
+    assert again.values == recipe.values
+    schedule = build_objective(again).schedule
+    assert isinstance(schedule, Cyclical)
+    assert schedule.cycles == 3
+    assert build_trainer(again).epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("objective.beta=4", ["objective", "beta"], 4),
+        ("objective.beta=4.5", ["objective", "beta"], 4.5),
+        ("objective.analytic=false", ["objective", "analytic"], False),
+        ("encoder.hidden=[1, 2]", ["encoder", "hidden"], [1, 2]),
+        ("likelihood.kind=bernoulli", ["likelihood", "kind"], "bernoulli"),
+        ('likelihood.kind="bernoulli"', ["likelihood", "kind"], "bernoulli"),
+        (" latent_size = 3 ", ["latent_size"], 3),
+        ("summary=a = b", ["summary"], "a = b"),
+        ("training.learning_rate=1e-3", ["training", "learning_rate"], 0.001),
+        ("name=", ["name"], ""),
+        ("name=1\nlatent_size = 5", ["name"], "1\nlatent_size = 5"),  # one override sets one knob
+    ],
+)
+def test_overrides_are_read_as_toml(text: str, path: list[str], value: object) -> None:
+    assert parse_override(text) == (path, value)
+
+
+# override -> what the message must hold: the key, the value, the choices, what was meant
+MISTAKES: dict[str, list[str]] = {
+    "objective.beta=-1": ["objective.beta = -1", "greater than or equal to 0"],
+    "objective.beta=much": ["objective.beta = 'much'", "number"],
+    "objective.betta=4": ["unknown recipe key 'objective.betta'", "did you mean 'beta'?", "free_bits", "schedule"],
+    "objective.kind=elb": ["objective.kind = 'elb' is unknown", "did you mean 'elbo'?", "autoencoder"],
+    "objective.schedule.kind=linaer": ["objective.schedule.kind = 'linaer'", "did you mean 'linear'?", "cyclical"],
+    "objective.schedule.cycles=3": ["objective.schedule", "constant, linear, cyclical"],
+    "encoder.kind=mpl": ["encoder.kind = 'mpl' is unknown", "did you mean 'mlp'?", "conv"],
+    "encoder.kind=transformer": ["encoder.kind = 'transformer' is unknown", "choose one of mlp, conv"],
+    "encoder.hiden=[3]": ["unknown recipe key 'encoder.hiden'", "did you mean 'hidden'?", "activation"],
+    "encoder.hidden=[3, -1]": ["encoder.hidden.1 = -1", "greater than 0"],
+    "encoder.hidden=3": ["encoder.hidden = 3"],
+    "encoder.activation=rellu": ["encoder.activation = 'rellu'", "'relu'"],
+    "encoder=mlp": ["encoder"],
+    "latent_size=0": ["latent_size = 0", "greater than 0"],
+    "latent_size=2.5": ["latent_size = 2.5", "integer"],
+    "latents_size=2": ["unknown recipe key 'latents_size'", "did you mean 'latent_size'?"],
+    "likelihood.kind=gausian": ["likelihood.kind = 'gausian' is unknown", "did you mean 'gaussian'?", "bernoulli"],
+    "posterior.kind=flow": ["posterior.kind = 'flow' is unknown", "diagonal, point"],
+    "prior.kind=vamp": ["prior.kind = 'vamp' is unknown", "standard-normal"],
+    "training.epoch=3": ["unknown recipe key 'training.epoch'", "did you mean 'epochs'?"],
+    "training.epochs=0": ["training.epochs = 0", "greater than 0"],
+    "training.learning_rate=0": ["training.learning_rate = 0", "greater than 0"],
+    "training.ema=1": ["training.ema = 1", "less than 1"],
+    "training.precision=fp8": ["training.precision = 'fp8'", "'auto', 'float32' or 'bf16'"],
+    "training=5": ["training = 5"],
+    "trainig.epochs=3": ["unknown recipe key 'trainig'", "did you mean 'training'?"],
+    "latent_size.x=3": ["--set latent_size.x", "'latent_size' is a value"],
+    "objective.beta": ["--set 'objective.beta' is not of the form key=value", "objective.beta=4"],
+    "=3": ["is not of the form key=value"],
+    "encoder..hidden=3": ["encoder"],
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_a_mistake_is_named_with_its_cure(override: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("mlp", [override])
+    for part in MISTAKES[override]:
+        assert part in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_several_mistakes_are_told_at_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("mlp", ["latent_size=0", "objective.beta=-1", "encoder.hiden=[1]"])
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("mpl", ["no recipe 'mpl'", "did you mean 'mlp'?", "conv"]),
+        ("nothing.toml", ["no recipe 'nothing.toml'", "must exist"]),
+        ("", ["no recipe ''"]),
+    ],
+)
+def test_an_unknown_recipe(name: str, parts: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(name)
+    assert all(part in str(caught.value) for part in parts)
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe\x00", b"latent_size = 3", b"[encoder]\nkind = 'mlp'", b"encoder = 3\ndecoder = 4"])
+def test_a_file_that_is_no_recipe(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError):
+        load_recipe(str(path))
+
+
+def test_another_part_takes_its_own_defaults() -> None:
+    """conv -> mlp: the channels of the one are no knobs of the other."""
+    recipe = load_recipe("conv", ["encoder.kind=mlp", "encoder.hidden=[5]"])
+    assert recipe["encoder"]["kind"] == "mlp"
+    assert list(recipe["encoder"]["hidden"]) == [5]
+    assert "channels" not in recipe["encoder"]
+    assert load_recipe("conv", ["encoder.kind=conv"])["encoder"] == load_recipe("conv")["encoder"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema", "right"),
+    [
+        ("bernoulli", GREY, "discretised-logistic"),
+        ("bernoulli", REAL, "gaussian"),
+        ("discretised-logistic", BINARY, "bernoulli"),
+        ("discretised-logistic", REAL, "gaussian"),
+        ("gaussian", BINARY, "bernoulli"),
+        ("categorical", REAL, "gaussian"),
+    ],
+)
+def test_a_likelihood_that_does_not_fit_is_refused_with_the_reason(kind: str, schema: Schema, right: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        build_vae(load_recipe("mlp", [f"likelihood.kind={kind}"]), schema)
+    assert f"likelihood.kind = {kind!r} does not fit" in str(caught.value)
+    assert f"use {right!r}" in str(caught.value)
+    assert ("--binarise" in str(caught.value)) == (kind == "bernoulli" and schema is GREY)
+
+
+@pytest.mark.parametrize(("schema", "kind"), [(BINARY, "bernoulli"), (GREY, "discretised-logistic"), (REAL, "gaussian")])
+def test_the_likelihood_is_chosen_from_the_data(schema: Schema, kind: str) -> None:
+    assert choose_likelihood(schema)[0] == kind
+    assert type(build_vae(load_recipe("mlp"), schema)) is type(build_vae(load_recipe("mlp", [f"likelihood.kind={kind}"]), schema))
+
+
+def test_the_recipe_is_chosen_from_the_size() -> None:
+    assert choose_recipe(GREY)[0] == "mlp"
+    assert choose_recipe(Schema((3, 32, 32), "RGB", 256))[0] == "conv"
+
+
+def test_parts_that_contradict_each_other() -> None:
+    with pytest.raises(RecipeError, match=r"objective\.kind = 'autoencoder'"):
+        build_objective(load_recipe("mlp", ["posterior.kind=point"]))
