@@ -11,6 +11,7 @@ PLACEHOLDERS = ("photos/", "git clone")  # lines about data that only the reader
 
 
 def main(path: str) -> None:
+    """Run the commands in ``path``; stop at the first that fails."""
     environment = os.environ | {"PATH": f"{Path('.venv/bin').resolve()}:{os.environ['PATH']}"}
     for block in re.findall(r"```sh\n(.*?)```", Path(path).read_text("utf-8"), re.S):
         for line in block.splitlines():

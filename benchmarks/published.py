@@ -22,7 +22,11 @@ from vaeworks.recipes import build_objective, build_trainer, build_vae, load_rec
 from vaeworks.training import choose_device
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
-    "burda": {"data": "mnist-binarized:dynamic", "samples": 5000, "set": ["training.epochs=400", "training.batch_size=100", "training.patience=1"]},
+    "burda": {
+        "data": "mnist-binarized:dynamic",
+        "samples": 5000,
+        "set": ["training.epochs=480", "training.batch_size=100", "training.learning_rate=4e-3", "training.patience=1"],
+    },
 }
 
 

@@ -49,6 +49,9 @@ class Contestant:
 
 
 CONTESTANTS = (
+    Contestant("vaeworks", "vaeworks_trainer.py", None, ("--mode", "float32")),
+    Contestant("vaeworks, default mode", "vaeworks_trainer.py", None, ("--mode", "default")),
+    Contestant("vaeworks, bare step", "vaeworks_trainer.py", None, ("--mode", "bare")),
     Contestant("eager torch loop", "eager_loop.py"),
     Contestant("pytorch/examples", "pytorch_examples.py"),
     Contestant("pythae", "pythae_trainer.py", "pythae"),
@@ -56,6 +59,7 @@ CONTESTANTS = (
 )
 
 EVALUATORS = (
+    Contestant("vaeworks", "vaeworks_evaluate.py"),
     Contestant("pythae get_nll", "pythae_evaluate.py", "pythae"),
     Contestant("pythae get_nll, batch 5000", "pythae_evaluate.py", "pythae", ("--mode", "batched")),
 )
