@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", action="append", default=[], help="override a knob of the recipe")
+    parser.add_argument("--max-minutes", type=float, help="shorten training, and its schedule, to fit")
     parser.add_argument("--samples", type=int, help="importance samples (the protocol's own by default)")
     arguments = parser.parse_args()
     protocol = PROTOCOLS[arguments.name]
@@ -50,7 +51,7 @@ def main() -> None:
     began = time.process_time()
     print("\n".join(data.notes), flush=True)
     history = build_trainer(recipe).fit(
-        vae, build_objective(recipe), data, folder=folder, device=device, seed=arguments.seed, resume=True,
+        vae, build_objective(recipe), data, folder=folder, device=device, seed=arguments.seed, resume=True, max_minutes=arguments.max_minutes,
         progress=lambda p: print(f"\r{p.step}/{p.steps} {p.items_per_second:.0f} items/s, best ELBO {p.best:.3f}", end="", flush=True),
     )  # fmt: skip
     trained = time.process_time() - began
@@ -65,6 +66,8 @@ def main() -> None:
         "training_cpu_minutes": round(trained / 60, 2),
         "total_cpu_minutes": round((time.process_time() - began) / 60, 2),
         "set": [*protocol["set"], *arguments.set],
+        "max_minutes": arguments.max_minutes,
+        "training_minutes": round(history.seconds / 60, 2),
         **figures.to_json(),
     }
     folder.mkdir(parents=True, exist_ok=True)

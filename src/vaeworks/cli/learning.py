@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vaeworks.cli.options import Binarise, Data, DataDir, Device, Download, Json, Limit, Seed, Size, Strict, data_options, emit, say
+from vaeworks.cli.options import Binarise, Data, DataDir, Device, Download, Json, Limit, Seed, Size, Strict, data_options, emit, output_path, say
 from vaeworks.cli.tables import comparison_table, figures_table, recipe_table
 from vaeworks.errors import VaeworksError
 
@@ -101,6 +101,7 @@ def compare(
     seeds: Annotated[int, typer.Option(help="Trainings per recipe, for confidence intervals.", min=1)] = 3,
     data: Annotated[str | None, typer.Option(help="What to compare run folders on.", show_default="the data they were trained on")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for pictures and the trained models.", show_default=False)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into the folder even where it holds something.")] = False,
     set_: Set = None,
     epochs: Epochs = None,
     max_minutes: Minutes = None,
@@ -121,6 +122,8 @@ def compare(
     """
     from vaeworks.runs import begun, compare_recipes, compare_runs, held_out_of, show_comparison
 
+    if out is not None and not overwrite:
+        output_path(out, suffixes=())
     options = data_options(seed=seed, size=size, binarise=binarise, data_dir=data_dir, limit=limit)
     if recipe:
         if len(targets) != 1:
@@ -143,7 +146,7 @@ def compare(
         result = compare_runs(models, source, samples=samples, seed=seed, options=options)
     if out is not None:
         show_comparison(result, out)
-        say(f"Look at {out / 'samples.png'}, {out / 'reconstructions.png'} and {out / 'latent.png'}.")
+        say(f"Look at samples.png, reconstructions.png and latent-*.png in {out}.")
     emit(result.to_json(), as_json, lambda: comparison_table(result))
 
 

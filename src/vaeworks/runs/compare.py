@@ -15,7 +15,7 @@ from vaeworks.errors import VaeworksError
 from vaeworks.evaluation import evaluate
 from vaeworks.recipes import build_objective, build_trainer, build_vae
 from vaeworks.runs.model import Model
-from vaeworks.runs.show import originals_of
+from vaeworks.runs.show import map_of, originals_of
 from vaeworks.runs.train import evaluation_budget, plan_recipe
 from vaeworks.training import choose_device
 
@@ -133,8 +133,8 @@ def _over_seeds(runs: list[Measured]) -> Measured:
 
 
 def show_comparison(comparison: Comparison, folder: Path, n: int = 10) -> None:
-    """samples.png (from the prior), reconstructions.png and latent.png into ``folder``: a row, or a map, for each model."""
-    from vaeworks.reporting import latent_map, rows, save_png
+    """samples.png (from the prior), reconstructions.png and latent-NAME.png into ``folder``: a row, or a map, for each model."""
+    from vaeworks.reporting import rows, save_png
 
     folder.mkdir(parents=True, exist_ok=True)
     models, items = comparison.models, comparison.items
@@ -144,5 +144,4 @@ def show_comparison(comparison: Comparison, folder: Path, n: int = 10) -> None:
     originals = {"original": originals_of(first, shown)}
     save_png(rows(first.schema, originals | {name: model.reconstruct(shown) for name, model in models.items()}), folder / "reconstructions.png")
     for name, model in models.items():
-        chart = latent_map(model.encode(items), items.labels, model.schema.classes, model.decode, model.schema)
-        save_png(chart, folder / f"latent-{Path(name).name}.png")
+        save_png(map_of(model, items), folder / f"latent-{name.strip('/.').replace('/', '-')}.png")

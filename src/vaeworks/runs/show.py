@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
+
+import vaeworks
 
 from vaeworks.data import Items
 from vaeworks.evaluation import Figures
 from vaeworks.reporting import Report, grid, latent_map, pairs, save_png, save_report
 from vaeworks.runs.model import Model
 
-__all__ = ["originals_of", "show"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["map_of", "originals_of", "show"]
 
 SHOWN = 10
 """Originals and reconstructions in a picture."""
@@ -39,7 +46,7 @@ def show(
     pictures: dict[str, Any] = {
         "samples": grid(model.schema, samples),
         "reconstructions": pairs(model.schema, originals, model.reconstruct(shown)),
-        "latent": latent_map(model.encode(mapped), mapped.labels, model.schema.classes, model.decode, model.schema),
+        "latent": map_of(model, mapped),
     }
     for name, picture in pictures.items():
         save_png(picture, folder / f"{name}.png")
@@ -54,13 +61,18 @@ def show(
             images=pictures,
             recipe_toml=model.recipe.to_toml(),
             command=command,
+            versions={"vaeworks": vaeworks.__version__, "torch": torch.__version__, "Python": platform.python_version()},
         ),
         folder / "report.html",
     )
 
 
+def map_of(model: Model, items: Items) -> Figure:
+    """The latent map of ``items``."""
+    normal = model.recipe["prior"]["kind"] == "standard-normal" and model.recipe["posterior"]["kind"] != "point"
+    return latent_map(model.encode(items), items.labels, model.schema.classes, model.decode, model.schema, normal_prior=normal)
+
+
 def originals_of(model: Model, items: Items) -> Tensor:
     """x of ``items``, in [0, 1], as the model saw them."""
-    import torch
-
     return model.schema.to_x(items.values, torch.Generator().manual_seed(0))

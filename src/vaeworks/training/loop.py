@@ -97,7 +97,7 @@ class Loop:
         self.items, self.validation = resident(data.train, device), resident(data.validation if len(data.validation) else data.train, device)
         self.batch_size = min(knobs.batch_size * knobs.accumulate, len(self.items))
         self.epoch_steps = len(self.items) // self.batch_size
-        self.state = _State(seed, knobs.planned_epochs(self.epoch_steps) * self.epoch_steps)
+        self.state = _State(seed, knobs.planned_epochs(self.epoch_steps, data.schema.dimensions) * self.epoch_steps)
         self.validate_every = max(self.epoch_steps, min(100, self.state.steps))
         self.folder, self.checkpoint = folder, None if folder is None else folder / "checkpoint" / "state.safetensors"
         self.parameters = [p for p in vae.parameters() if p.requires_grad]

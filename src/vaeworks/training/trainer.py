@@ -21,7 +21,7 @@ __all__ = ["Trainer"]
 class Trainer:
     """AdamW with warm-up and a cosine schedule; the weights kept are the moving average with the best bound on validation items.
 
-    epochs: passes over the training items; None: as many as make ``4000`` steps, between 10 and 1000.
+    epochs: passes over the training items; None: as many as make 2000 to 10,000 steps, by the size of an item, between 10 and 1000.
     warm_up: share of training over which the learning rate rises; final_learning_rate: the share of it that is left at the end.
     clip: largest norm of the gradient of the loss (nats per item); longer ones are shortened to it.
     ema: decay per step of the moving average of the weights that is evaluated and kept; 0 keeps the last weights themselves.
@@ -51,9 +51,10 @@ class Trainer:
         self.warm_up, self.final_learning_rate, self.clip, self.ema = warm_up, final_learning_rate, clip, ema
         self.patience, self.accumulate, self.precision, self.compile = patience, accumulate, precision, compile
 
-    def planned_epochs(self, steps_per_epoch: int) -> int:
-        """``epochs``, or as many as make 4000 steps."""
-        return self.epochs or min(1000, max(10, math.ceil(4000 / steps_per_epoch)))
+    def planned_epochs(self, steps_per_epoch: int, dimensions: int) -> int:
+        """``epochs``; or as many as make 2000 to 10,000 steps, fewer the larger an item is, so that one plan takes minutes for any data."""
+        steps = min(10_000, max(2_000, int(5e9 / (self.batch_size * dimensions))))
+        return self.epochs or min(1000, max(10, math.ceil(steps / steps_per_epoch)))
 
     def learning_rate_at(self, progress: float) -> float:
         """Linear warm-up, then half a cosine down to the final share."""
