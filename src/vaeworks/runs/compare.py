@@ -143,5 +143,6 @@ def show_comparison(comparison: Comparison, folder: Path, n: int = 10) -> None:
     save_png(rows(first.schema, {name: model.sample(n, seed=0) for name, model in models.items()}), folder / "samples.png")
     originals = {"original": originals_of(first, shown)}
     save_png(rows(first.schema, originals | {name: model.reconstruct(shown) for name, model in models.items()}), folder / "reconstructions.png")
-    for name, model in models.items():
-        save_png(map_of(model, items), folder / f"latent-{name.strip('/.').replace('/', '-')}.png")
+    short = [Path(name).name for name in models]
+    for i, (name, model) in enumerate(zip(short, models.values(), strict=True)):
+        save_png(map_of(model, items), folder / f"latent-{name if short.count(name) == 1 else f'{name}-{i}'}.png")

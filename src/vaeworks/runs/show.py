@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import platform
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-
-import vaeworks
 
 from vaeworks.data import Items
 from vaeworks.evaluation import Figures
@@ -61,7 +60,7 @@ def show(
             images=pictures,
             recipe_toml=model.recipe.to_toml(),
             command=command,
-            versions={"vaeworks": vaeworks.__version__, "torch": torch.__version__, "Python": platform.python_version()},
+            versions={"vaeworks": metadata.version("vaeworks"), "torch": torch.__version__, "Python": platform.python_version()},
         ),
         folder / "report.html",
     )
