@@ -1,4 +1,4 @@
-"""Run the commands that a Markdown file shows: every line of its ```sh blocks that starts with `vae`, in the repository's root, in order."""
+"""Run what a Markdown file shows, in the repository's root and in order: each line of its ```sh blocks that starts with `vae`, and its ```python blocks."""
 
 import os
 import re
@@ -7,18 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-PLACEHOLDERS = ("photos/", "git clone")  # lines about data that only the reader has
+ABSENT = ("photos/",)  # data that only the reader has
 
 
 def main(path: str) -> None:
-    """Run the commands in ``path``; stop at the first that fails."""
-    environment = os.environ | {"PATH": f"{Path('.venv/bin').resolve()}:{os.environ['PATH']}"}
-    for block in re.findall(r"```sh\n(.*?)```", Path(path).read_text("utf-8"), re.S):
-        for line in block.splitlines():
-            command = line.split(" #")[0].strip()
-            if command.startswith("vae ") and not any(word in command for word in PLACEHOLDERS):
-                print(f"$ {command}", flush=True)
-                subprocess.run(shlex.split(command), check=True, env=environment)
+    """Run the commands and the code in ``path``; stop at the first that fails."""
+    binaries = Path(".venv/bin").resolve()
+    environment = os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}"}
+    for language, block in re.findall(r"```(sh|python)\n(.*?)```", Path(path).read_text("utf-8"), re.S):
+        if language == "python":
+            commands = [[str(binaries / "python"), "-W", "error", "-c", block]]
+        else:
+            lines = [line.split(" #")[0].strip() for line in block.splitlines()]
+            commands = [shlex.split(line) for line in lines if line.startswith("vae ") and not any(word in line for word in ABSENT)]
+        for command in commands:
+            print("$", shlex.join(command)[:120].replace("\n", " "), flush=True)
+            subprocess.run(command, check=True, env=environment)
 
 
 if __name__ == "__main__":
