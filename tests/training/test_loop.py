@@ -88,10 +88,12 @@ def test_the_learning_rate_rises_and_falls(make_loop: Make, go: Go) -> None:
     assert rates[10] == pytest.approx(0.005)
 
 
-@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(1, 1000), (11, 364), (400, 10), (5000, 10)])
-def test_epochs_left_open_make_four_thousand_steps(steps_per_epoch: int, epochs: int) -> None:
-    assert Trainer().planned_epochs(steps_per_epoch) == epochs
-    assert Trainer(epochs=3).planned_epochs(steps_per_epoch) == 3
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "dimensions", "epochs"), [(1, 64, 1000), (11, 64, 910), (400, 784, 25), (5000, 784, 10), (12, 16384, 199), (12, 10**6, 167)]
+)
+def test_epochs_left_open_make_two_to_ten_thousand_steps(steps_per_epoch: int, dimensions: int, epochs: int) -> None:
+    assert Trainer().planned_epochs(steps_per_epoch, dimensions) == epochs
+    assert Trainer(epochs=3).planned_epochs(steps_per_epoch, dimensions) == 3
 
 
 def test_every_item_once_an_epoch(make_loop: Make) -> None:

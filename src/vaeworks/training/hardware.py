@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 from vaeworks.data import Items
 from vaeworks.errors import VaeworksError
 
-__all__ = ["bf16_pays", "choose_device", "compilation_pays", "compiled", "keep_memory", "resident"]
+__all__ = ["bf16_pays", "choose_device", "compilation_pays", "compiled", "keep_memory", "resident", "threads_for"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,6 +79,18 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
         return result
 
     return call
+
+
+@contextlib.contextmanager
+def threads_for(module: nn.Module, batch_size: int, device: torch.device) -> Iterator[None]:
+    """One thread while inside, where a step is too little work to share: threads that wait for each other then cost more than they bring, and ruin it on a busy machine."""
+    before = torch.get_num_threads()
+    if device.type == "cpu" and 6 * batch_size * sum(p.numel() for p in module.parameters()) < 2e8:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def resident(items: Items, device: torch.device) -> Items:
