@@ -33,7 +33,7 @@ class DiscretisedLogisticMixtureLikelihood(Likelihood):
 
     discrete = True
 
-    def __init__(self, event_shape: tuple[int, ...], levels: int, *, components: Annotated[int, Field(gt=0, le=100)] = 10):
+    def __init__(self, event_shape: tuple[int, ...], levels: int, *, components: Annotated[int, Field(gt=0, le=100)] = 3):
         super().__init__(event_shape, levels)
         self.components = components
 
