@@ -156,7 +156,7 @@ class Loop:
             (value * share).backward()
             total += value.detach() * share
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients))
+        norm = float(torch.stack(torch._foreach_norm(gradients)).norm())
         state.step += 1
         if math.isfinite(norm):
             if norm > knobs.clip:
