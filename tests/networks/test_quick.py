@@ -51,10 +51,10 @@ def test_gradients_of_both_orders(everywhere, layer):
 
 
 def test_tanh_is_tanh(everywhere):
-    x = torch.linspace(-30, 30, 301, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(quick.Tanh()(x), torch.tanh(x), rtol=1e-12, atol=1e-15)
-    assert gradcheck(quick.Tanh(), (x,))
-    assert gradgradcheck(quick.Tanh(), (x,))
+    x = torch.linspace(-30, 30, 301, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(quick.Tanh()(x), torch.tanh(x), rtol=1e-12, atol=1e-15)
+    assert gradcheck(quick.Tanh(), (x.clone().requires_grad_(),))
 
 
 def test_autocast_takes_torchs_own_path():

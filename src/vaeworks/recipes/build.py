@@ -29,7 +29,10 @@ def choose_likelihood(schema: Schema) -> tuple[str, str]:
     if schema.x_levels == 2:
         return "bernoulli", "pixels are 0 or 1"
     if schema.x_levels > 0 and schema.shape[0] >= 3:
-        return "discretised-logistic-mixture", f"colours take {schema.x_levels} levels and their channels go together; scales are learned, so no beta needs tuning"
+        return (
+            "discretised-logistic-mixture",
+            f"colours take {schema.x_levels} levels and their channels go together; scales are learned, so no beta needs tuning",
+        )
     if schema.x_levels > 0:
         return "discretised-logistic", f"pixels take {schema.x_levels} levels; a learned scale weighs reconstruction against KL without a beta"
     return "gaussian", "values are real numbers; a learned scale weighs reconstruction against KL without a beta"

@@ -30,7 +30,7 @@ __all__ = ["History", "Loop", "Progress"]
 
 PATIENT_STEPS = 10
 """Non-finite steps in a row before training stops with advice."""
-AVERAGE_EVERY = 4
+AVERAGE_EVERY = 8
 """Steps between updates of the moving average."""
 
 
@@ -101,6 +101,8 @@ class Loop:
         self.validate_every = max(self.epoch_steps, min(100, self.state.steps))
         self.folder, self.checkpoint = folder, None if folder is None else folder / "checkpoint" / "state.safetensors"
         self.parameters = [p for p in vae.parameters() if p.requires_grad]
+        self.averaged: list[Tensor] = list(self.average.parameters())
+        self.averaging: list[Tensor] = list(vae.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=knobs.learning_rate, weight_decay=knobs.weight_decay, fused=device.type != "mps")
         self.bf16 = knobs.precision == "bf16" or (knobs.precision == "auto" and bf16_pays(device))
         pays = knobs.compile == "on" or (knobs.compile == "auto" and compilation_pays(vae, device, self.state.steps * self.batch_size))
@@ -156,7 +158,7 @@ class Loop:
             (value * share).backward()
             total += value.detach() * share
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = float(torch.stack(torch._foreach_norm(gradients)).norm())
+        norm = math.sqrt(sum(float(torch.dot(g, g)) for g in (g.flatten() for g in gradients)))
         state.step += 1
         if math.isfinite(norm):
             if norm > knobs.clip:
@@ -204,7 +206,7 @@ class Loop:
     def _average(self) -> None:
         """Move the averaged weights; over no more than the last twentieth of a beginning, or fortieth of a plan, when the past is worth little."""
         decay = min(self.knobs.ema, 1 - 1 / (1 + min(self.state.step, self.state.steps / 2) / 20)) ** AVERAGE_EVERY
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.vae.parameters()), 1 - decay)
+        torch._foreach_lerp_(self.averaged, self.averaging, 1 - decay)
 
     @torch.no_grad()
     def _validate(self, record: Record) -> None:
