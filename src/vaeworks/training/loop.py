@@ -31,7 +31,7 @@ __all__ = ["History", "Loop", "Progress"]
 PATIENT_STEPS = 10
 """Non-finite steps in a row before training stops with advice."""
 AVERAGE_EVERY = 8
-"""Steps between updates of the moving average."""
+"""Steps between updates of the moving average, after the first few, which it follows one by one."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Loop:
             self.loss_count += 1
             if state.step % 10 == 0:
                 self.terms = {name: term.mean() for name, term in terms.items()}
-            if knobs.ema and state.step % AVERAGE_EVERY == 0:
+            if knobs.ema and (state.step % AVERAGE_EVERY == 0 or state.step < AVERAGE_EVERY):
                 self._average()
         else:
             self._skip()
