@@ -46,6 +46,11 @@ class Latent:
     p: Distribution
     """p(z_l | z_<l), batch shape (), (B,) or (K, B)."""
 
+    def log_ratio(self) -> Tensor:
+        """log p(z) - log q(z | x) of this level, in nats: (K, B)."""
+        ratio: Tensor = self.p.log_prob(self.z) - self.q.log_prob(self.z)
+        return ratio
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -64,7 +69,7 @@ class Trace:
 
     def log_ratio(self) -> Tensor:
         """The sum over levels of log p(z) - log q(z | x), in nats: (K, B)."""
-        terms = [latent.p.log_prob(latent.z) - latent.q.log_prob(latent.z) for latent in self.latents]
+        terms = [latent.log_ratio() for latent in self.latents]
         return sum(terms[1:], start=terms[0])
 
     def log_weight(self, batch: Batch) -> Tensor:

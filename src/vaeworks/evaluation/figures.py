@@ -88,7 +88,7 @@ def evaluate(
         "data": schema.source,
     }
     with torch.inference_mode():
-        latents = [vae(batch, 1).latents for batch in batches]
+        latents = [vae.latents.infer(vae.encoder, vae.prior, batch, 1) for batch in batches]
     means = torch.cat([level[0].q.mean for level in latents])
     activity = means.var(0) if len(items) > 1 else torch.zeros(means.shape[1])
     active = Figure(

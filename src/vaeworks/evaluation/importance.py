@@ -115,6 +115,4 @@ def _again(vae: VAE, latents: tuple[Latent, ...], batch: Batch, k: int) -> Trace
     if len(latents) != 1:
         return vae(batch, k)
     latent = latents[0]
-    z = latent.q.rsample((k,))
-    p = vae.decoder(z)
-    return Trace(x=p if batch.observed is None else p.marginal(batch.observed), latents=(Latent(z, latent.q, latent.p),))
+    return vae.complete((Latent(latent.q.rsample((k,)), latent.q, latent.p),), batch)

@@ -11,7 +11,7 @@ from vaeworks.latents import FlatLatents, Latents
 from vaeworks.likelihoods import Likelihood
 from vaeworks.posteriors import Posterior
 from vaeworks.priors import Prior
-from vaeworks.trace import Batch, Trace
+from vaeworks.trace import Batch, Latent, Trace
 
 __all__ = ["VAE", "Decoder", "Encoder"]
 
@@ -82,7 +82,10 @@ class VAE(nn.Module):
 
     def forward(self, batch: Batch, k: int = 1) -> Trace:
         """k samples of z per item, and p(x | z) at each."""
-        latents = self.latents.infer(self.encoder, self.prior, batch, k)
+        return self.complete(self.latents.infer(self.encoder, self.prior, batch, k), batch)
+
+    def complete(self, latents: tuple[Latent, ...], batch: Batch) -> Trace:
+        """The trace of codes already drawn: p(x | z) of what ``batch`` observes."""
         p: Observable = self.decoder(latents[-1].z)
         return Trace(x=p if batch.observed is None else p.marginal(batch.observed), latents=latents)
 

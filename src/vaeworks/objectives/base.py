@@ -64,5 +64,5 @@ def kl_per_dimension(latent: Latent) -> Tensor:
             pass
     total = analytic_kl(latent)
     if total is None:
-        total = latent.q.log_prob(latent.z) - latent.p.log_prob(latent.z)
+        total = -latent.log_ratio()
     return torch.unsqueeze(total, -1)

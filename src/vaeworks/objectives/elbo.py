@@ -59,5 +59,5 @@ class ELBO(Objective):
         levels = []
         for latent in trace.latents:
             closed = analytic_kl(latent) if self.analytic else None
-            levels.append(latent.q.log_prob(latent.z) - latent.p.log_prob(latent.z) if closed is None else closed)
+            levels.append(-latent.log_ratio() if closed is None else closed)
         return sum(levels[1:], start=levels[0])
