@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +18,36 @@ from vaeworks.errors import ArtifactError
 __all__ = ["read_tensors", "replace_file", "write_tensors"]
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds, at every moment, either all of the old or all of the new."""
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary file to write, which then takes the place of ``path`` at once; whatever goes wrong, it leaves ``path`` as it was and nothing beside it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}; what was there is unchanged") from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise ArtifactError(f"cannot write {path}: {error.strerror or error}; what was there is unchanged") from error
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds, at every moment, either all of the old or all of the new; ArtifactError where the disk refuses."""
+    with _replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """``tensors`` by name and JSON-ready ``facts`` into one file, atomically; ArtifactError where the disk refuses."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    """``tensors`` by name and JSON-ready ``facts`` into one file, as ``replace_file`` does."""
+    with _replacing(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         mode = temporary.stat().st_mode
         save_file({name: t.detach().contiguous() for name, t in tensors.items()}, temporary, {"facts": json.dumps(facts)})
         temporary.chmod(mode)  # safetensors writes for the owner alone
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise ArtifactError(f"cannot write {path}: {error}; what was there is unchanged") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -244,3 +244,9 @@ def test_optimal_variance_is_the_mean_square_of_what_was_observed() -> None:
     torch.testing.assert_close(likelihood.variance, running)
     expected = torch.distributions.Normal(features, running.sqrt()).log_prob(x).sum(-1)
     torch.testing.assert_close(likelihood.eval()(features).log_prob(x), expected)
+
+
+def test_a_step_that_is_not_finite_leaves_the_optimal_variance_as_it_was() -> None:
+    likelihood = LIKELIHOODS["gaussian"]((3,), 0, scale_kind="optimal", scale=0.5)
+    assert likelihood(torch.full((1, 4, 3), torch.nan)).log_prob(torch.randn(4, 3)).isnan().all()
+    torch.testing.assert_close(likelihood.variance, torch.tensor(0.25))

@@ -32,8 +32,18 @@ def test_without_factors_the_level_is_one_dimension() -> None:
     torch.testing.assert_close(kl_per_dimension(latent), kl_divergence(q, p)[:, None])
 
 
-def test_without_closed_form_it_is_sampled() -> None:
+def test_without_closed_form_it_is_sampled_dimension_by_dimension() -> None:
     q, p = Independent(Laplace(torch.zeros(4, 3), torch.ones(4, 3)), 1), Independent(StudentT(torch.full((3,), 5.0)), 1)
     latent = Latent(q.sample((2,)), q, p)
     assert analytic_kl(latent) is None
-    torch.testing.assert_close(kl_per_dimension(latent)[..., 0], q.log_prob(latent.z) - p.log_prob(latent.z))
+    torch.testing.assert_close(kl_per_dimension(latent), q.base_dist.log_prob(latent.z) - p.base_dist.log_prob(latent.z))
+    torch.testing.assert_close(kl_per_dimension(latent).sum(-1), -latent.log_ratio())
+
+
+def test_it_is_sampled_where_that_is_asked_for() -> None:
+    q, p = normal(4, 3, event_dims=1), normal(3, event_dims=1)
+    latent = Latent(q.sample((100_000,)), q, p)
+    sampled = kl_per_dimension(latent, analytic=False)
+    assert sampled.shape == (100_000, 4, 3)
+    error = sampled.std(0) / 100_000**0.5
+    assert ((sampled.mean(0) - kl_per_dimension(latent)).abs() < 5 * error).all()

@@ -48,7 +48,8 @@ class Items:
 
     def batch(self, schema: Schema, index: Tensor | slice, generator: torch.Generator | None = None) -> Batch:
         """The items at ``index`` as a Batch; ``generator`` drives dynamic binarisation."""
-        return Batch(schema.to_x(self.values[index], generator), None if self.observed is None else self.observed[index])
+        values = self.values.index_select(0, index) if isinstance(index, Tensor) else self.values[index]  # for bytes ten times as fast as indexing
+        return Batch(schema.to_x(values, generator), None if self.observed is None else self.observed[index])
 
     def mean(self, schema: Schema, most: int = 10_000) -> Tensor:
         """The mean x of (the first ``most``) items, (*shape); 0 where a coordinate is never observed."""

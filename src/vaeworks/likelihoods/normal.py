@@ -37,7 +37,7 @@ class OptimalVarianceNormal(Factorised):
         observed = torch.ones_like(error) if self.observed is None else self.observed.to(error).expand_as(error)
         error = error * observed
         variance = (error.detach().sum() / observed.sum().clamp_min(1)).clamp_min(1e-8)  # detached: at the optimum its own gradient is zero
-        self.running_variance.lerp_(variance, 0.05)
+        self.running_variance.lerp_(torch.where(variance.isfinite(), variance, self.running_variance), 0.05)  # a step that is skipped leaves no trace
         terms = -0.5 * (error / variance + torch.log(2 * torch.pi * variance)) * observed
         return terms.flatten(terms.dim() - self.event_dims).sum(-1)
 

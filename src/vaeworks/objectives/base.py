@@ -52,17 +52,14 @@ def analytic_kl(latent: Latent) -> Tensor | None:
         return None
 
 
-def kl_per_dimension(latent: Latent) -> Tensor:
+def kl_per_dimension(latent: Latent, *, analytic: bool = True) -> Tensor:
     """KL in nats for each dimension of a level, (..., D), its sum the level's KL; where q or p does not factorise, the whole as one dimension, (..., 1).
 
-    Closed form where torch knows it, else the sampled log q - log p, (K, B, 1).
+    Closed form, (B, D), where torch knows it and ``analytic`` allows it; else the sampled log q - log p, (K, B, D).
     """
-    if isinstance(latent.q, Independent) and isinstance(latent.p, Independent):
-        try:
-            return kl_divergence(latent.q.base_dist, latent.p.base_dist).flatten(-latent.q.reinterpreted_batch_ndims)
-        except NotImplementedError:
-            pass
-    total = analytic_kl(latent)
-    if total is None:
-        total = -latent.log_ratio()
-    return torch.unsqueeze(total, -1)
+    if not (isinstance(latent.q, Independent) and isinstance(latent.p, Independent)):
+        total = analytic_kl(latent) if analytic else None
+        return torch.unsqueeze(-latent.log_ratio() if total is None else total, -1)
+    each = Latent(latent.z, latent.q.base_dist, latent.p.base_dist)
+    kl = analytic_kl(each) if analytic else None
+    return (-each.log_ratio() if kl is None else kl).flatten(-latent.q.reinterpreted_batch_ndims)

@@ -45,7 +45,7 @@ class ELBO(Objective):
     def forward(self, trace: Trace, batch: Batch, weight: Tensor | float = 1.0) -> Loss:
         log_likelihood = trace.log_likelihood(batch)
         if self.free_bits:
-            per_dimension = [kl_per_dimension(latent) for latent in trace.latents]
+            per_dimension = [kl_per_dimension(latent, analytic=self.analytic) for latent in trace.latents]
             kl = torch.stack([k.sum(-1).expand_as(log_likelihood) for k in per_dimension]).sum(0)
             penalty = torch.stack([k.flatten(0, -2).mean(0).clamp_min(self.free_bits).sum() for k in per_dimension]).sum()
         else:

@@ -21,7 +21,7 @@ from vaeworks.recipes import Recipe, build_objective, build_trainer, build_vae, 
 from vaeworks.runs.begun import Begun, begun
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import show
-from vaeworks.training import History, Progress, choose_device
+from vaeworks.training import History, Progress, choose_device, threads_for
 
 __all__ = ["Run", "evaluation_budget", "plan_recipe", "train", "train_run"]
 
@@ -98,7 +98,8 @@ def train_run(
     for choice in choices:
         say(choice)
     size = sum(p.numel() for p in vae.parameters())
-    say(f"Training {size:,} parameters on {chosen_device} ({torch.get_num_threads()} threads), seed {seed}.")
+    threads = threads_for(vae, min(trainer.batch_size * trainer.accumulate, len(data.train)), chosen_device)
+    say(f"Training {size:,} parameters on {chosen_device} ({threads} thread{'s' * (threads > 1)}), seed {seed}.")
     history = trainer.fit(
         vae,
         objective,

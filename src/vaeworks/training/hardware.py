@@ -17,7 +17,7 @@ from torch import nn
 from vaeworks.data import Items
 from vaeworks.errors import VaeworksError
 
-__all__ = ["bf16_pays", "choose_device", "compilation_pays", "compiled", "keep_memory", "resident", "threads_for"]
+__all__ = ["bf16_pays", "choose_device", "compilation_pays", "compiled", "keep_memory", "resident", "threads_for", "using_threads"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,12 +81,17 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
+def threads_for(module: nn.Module, batch_size: int, device: torch.device) -> int:
+    """As many threads as torch has; one where a step is too little work to share: threads that wait for each other cost more than they bring, and ruin it on a busy machine."""
+    shared = device.type != "cpu" or 6 * batch_size * sum(p.numel() for p in module.parameters()) >= 2e8
+    return torch.get_num_threads() if shared else 1
+
+
 @contextlib.contextmanager
-def threads_for(module: nn.Module, batch_size: int, device: torch.device) -> Iterator[None]:
-    """One thread while inside, where a step is too little work to share: threads that wait for each other then cost more than they bring, and ruin it on a busy machine."""
+def using_threads(count: int) -> Iterator[None]:
+    """``count`` threads while inside."""
     before = torch.get_num_threads()
-    if device.type == "cpu" and 6 * batch_size * sum(p.numel() for p in module.parameters()) < 2e8:
-        torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ from vaeworks.errors import ArtifactError, TrainingError
 from vaeworks.files import read_tensors, write_tensors
 from vaeworks.model import VAE, Encoder
 from vaeworks.objectives import Objective
-from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident, threads_for
+from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
 from vaeworks.training.metrics import Record
 from vaeworks.training.pace import Pace, deferred_interrupt
 
@@ -119,7 +119,7 @@ class Loop:
         state, record = self.state, Record(self.folder, kept=self.state.lines)
         pace = Pace(state, max_minutes, most)
         ended = ""
-        with deferred_interrupt() as interrupted, contextlib.closing(record), threads_for(self.vae, self.batch_size, self.device):
+        with deferred_interrupt() as interrupted, contextlib.closing(record), using_threads(threads_for(self.vae, self.batch_size, self.device)):
             while state.step < state.steps and not (ended := self._reason_to_stop(interrupted, pace)):
                 self._step()
                 pace.tick(self.batch_size)
