@@ -21,8 +21,9 @@ __all__ = ["Trainer"]
 class Trainer:
     """AdamW with warm-up and a cosine schedule; the weights kept are the moving average with the best bound on validation items.
 
-    epochs: passes over the training items; None: as many as make 2000 to 10,000 steps, by the size of an item, between 10 and 1000.
-    warm_up: share of training over which the learning rate rises; final_learning_rate: the share of it that is left at the end.
+    epochs: passes over the training items; None: as many as make 1000 to 10,000 steps, by the size of an item, between 10 and 1000.
+    warm_up: share of training over which the learning rate rises; decay: share at the end over which it falls, along half a cosine; final_learning_rate: the share of it
+    that is left then.
     clip: largest norm of the gradient of the loss (nats per item); longer ones are shortened to it.
     ema: decay per step of the moving average of the weights that is evaluated and kept; 0 keeps the last weights themselves.
     patience: stop when that share of the planned validations has brought no better bound; 1 never stops early.
@@ -39,6 +40,7 @@ class Trainer:
         learning_rate: Annotated[float, Field(gt=0)] = 1e-3,
         weight_decay: Annotated[float, Field(ge=0)] = 0.0,
         warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.02,
+        decay: Annotated[float, Field(gt=0, le=1)] = 1.0,
         final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.01,
         clip: Annotated[float, Field(gt=0)] = 200.0,
         ema: Annotated[float, Field(ge=0, lt=1)] = 0.999,
@@ -48,19 +50,20 @@ class Trainer:
         compile: Literal["auto", "on", "off"] = "auto",
     ):
         self.epochs, self.batch_size, self.learning_rate, self.weight_decay = epochs, batch_size, learning_rate, weight_decay
-        self.warm_up, self.final_learning_rate, self.clip, self.ema = warm_up, final_learning_rate, clip, ema
+        self.warm_up, self.decay, self.final_learning_rate, self.clip, self.ema = warm_up, decay, final_learning_rate, clip, ema
         self.patience, self.accumulate, self.precision, self.compile = patience, accumulate, precision, compile
 
     def planned_epochs(self, steps_per_epoch: int, dimensions: int) -> int:
-        """``epochs``; or as many as make 2000 to 10,000 steps, fewer the larger an item is, so that one plan takes minutes for any data."""
-        steps = min(10_000, max(2_000, int(5e9 / (self.batch_size * dimensions))))
+        """``epochs``; or as many as make 1000 to 10,000 steps, fewer the larger an item is, so that one plan takes minutes for any data."""
+        steps = min(10_000, max(1_000, int(2.5e9 / (self.batch_size * dimensions))))
         return self.epochs or min(1000, max(10, math.ceil(steps / steps_per_epoch)))
 
     def learning_rate_at(self, progress: float) -> float:
-        """Linear warm-up, then half a cosine down to the final share."""
+        """Linear warm-up, the full rate until the decay begins, then half a cosine down to the final share."""
         if progress < self.warm_up:
             return self.learning_rate * max(progress / self.warm_up, 0.01)
-        cosine = 0.5 + 0.5 * math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up))
+        falls = max(self.warm_up, 1 - self.decay)
+        cosine = 0.5 + 0.5 * math.cos(math.pi * max(0.0, progress - falls) / (1 - falls))
         return self.learning_rate * (self.final_learning_rate + (1 - self.final_learning_rate) * cosine)
 
     def fit(
