@@ -344,6 +344,14 @@ def test_without_a_compiler_the_step_is_not_compiled(make_loop: Make, go: Go, tm
     assert not compilation_pays(loop.vae, torch.device("cpu"), 10**12)
 
 
+def test_a_few_minutes_are_too_short_to_compile(make_loop: Make, go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaeworks.training.loop.compilation_pays", lambda *_: True)
+    loop = make_loop(compile="auto")
+    assert loop.loss != loop._loss
+    go(loop, max_minutes=0.02)
+    assert loop.loss == loop._loss
+
+
 def test_an_error_of_the_function_itself_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function: function)
 

@@ -33,6 +33,9 @@ PATIENT_STEPS = 10
 AVERAGE_EVERY = 8
 """Steps between updates of the moving average, after the first few, which it follows one by one."""
 
+COMPILING_MINUTES = 10
+"""Below so many minutes of training there is no time to compile, whatever the plan says."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -113,6 +116,8 @@ class Loop:
 
     def run(self, *, resume: bool, max_minutes: float | None, checkpoint_seconds: float) -> History:
         most = self.state.steps
+        if self.knobs.compile == "auto" and max_minutes is not None and max_minutes < COMPILING_MINUTES:
+            self.loss = self._loss
         torch.manual_seed(self.state.seed)
         if resume and self.checkpoint is not None and self.checkpoint.is_file():
             self._restore(self.checkpoint)
