@@ -25,7 +25,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "burda": {
         "data": "mnist-binarized:dynamic",
         "samples": 5000,
-        "set": ["training.epochs=440", "training.batch_size=100", "training.learning_rate=1e-3", "training.patience=1"],
+        "set": ["training.epochs=400", "training.batch_size=100", "training.learning_rate=1e-3", "training.patience=1"],
     },
 }
 

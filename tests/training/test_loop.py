@@ -75,7 +75,7 @@ def test_clipping_bounds_the_norm_and_keeps_the_direction(clip: float, make_loop
 
 
 def test_the_learning_rate_rises_and_falls(make_loop: Make, go: Go) -> None:
-    trainer = Trainer(learning_rate=0.4, warm_up=0.1, final_learning_rate=0.1)
+    trainer = Trainer(learning_rate=0.4, warm_up=0.1, final_learning_rate=0.1, decay=1.0)
     table = {0.0: 0.004, 0.05: 0.2, 0.1: 0.4, 0.325: 0.04 + 0.36 * (0.5 + math.sqrt(0.5) / 2), 0.55: 0.22, 1.0: 0.04}
     for progress, rate in table.items():
         assert trainer.learning_rate_at(progress) == pytest.approx(rate)

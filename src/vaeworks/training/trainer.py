@@ -40,7 +40,7 @@ class Trainer:
         learning_rate: Annotated[float, Field(gt=0)] = 1e-3,
         weight_decay: Annotated[float, Field(ge=0)] = 0.0,
         warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.02,
-        decay: Annotated[float, Field(gt=0, le=1)] = 1.0,
+        decay: Annotated[float, Field(gt=0, le=1)] = 0.3,
         final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.01,
         clip: Annotated[float, Field(gt=0)] = 200.0,
         ema: Annotated[float, Field(ge=0, lt=1)] = 0.999,
