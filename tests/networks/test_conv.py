@@ -39,3 +39,10 @@ def test_residual_blocks_start_as_the_identity() -> None:
     residual.load_state_dict(plain_state, strict=False)
     x = torch.randn(5, 1, 8, 8)
     torch.testing.assert_close(residual(x), plain(x))
+
+
+def test_the_grid_of_sub_pixels_does_not_show_at_the_start() -> None:
+    y = ConvDecoder((3,), (2, 8, 8), last="shuffle")(torch.randn(2, 3))
+    blocks = y.unflatten(-1, (4, 2)).unflatten(-3, (4, 2))
+    torch.testing.assert_close(blocks.amax((-3, -1)), blocks.amin((-3, -1)))
+    assert blocks.std() > 0
