@@ -13,6 +13,7 @@ from torch import Tensor
 from vaeworks.data import Items
 from vaeworks.distributions import PointMass
 from vaeworks.evaluation.importance import log_prob
+from vaeworks.latents import context_of
 from vaeworks.model import VAE, Schema
 from vaeworks.objectives import kl_per_dimension
 
@@ -56,8 +57,8 @@ def posterior_means(vae: VAE, items: Items, schema: Schema, *, device: torch.dev
     generator = torch.Generator().manual_seed(seed)
     return torch.cat(
         [
-            vae.encoder(batch.x.to(device), None if batch.observed is None else batch.observed.to(device)).mean.cpu()
-            for batch in items.batches(schema, batch_size, generator)
+            vae.encoder(batch.x, batch.observed, *context_of(batch)).mean.cpu()
+            for batch in (raw.to(device) for raw in items.batches(schema, batch_size, generator))
         ]
     )
 
@@ -88,7 +89,7 @@ def evaluate(
         "data": schema.source,
     }
     with torch.inference_mode():
-        latents = [vae.latents.infer(vae.encoder, vae.prior, batch, 1) for batch in batches]
+        latents = [vae.latents.infer(vae, batch, 1) for batch in batches]
     means = torch.cat([level[0].q.mean for level in latents])
     activity = means.var(0) if len(items) > 1 else torch.zeros(means.shape[1])
     active = Figure(

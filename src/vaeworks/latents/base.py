@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Protocol
 
 from torch import Tensor, nn
 
+from vaeworks.priors import Prior
 from vaeworks.trace import Batch, Latent
 
-__all__ = ["Latents"]
+__all__ = ["Latents", "Parts", "context_of"]
+
+
+class Parts(Protocol):
+    """What z is drawn with."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+    prior: Prior
+
+
+def context_of(batch: Batch) -> tuple[Tensor, ...]:
+    """The context as a further argument, where there is one: parts that know of none need not name it."""
+    return () if batch.context is None else (batch.context,)
 
 
 class Latents(nn.Module):
     """Draws every level of z, from the posterior to learn and from the prior to generate."""
 
     @abstractmethod
-    def infer(self, encoder: nn.Module, prior: nn.Module, batch: Batch, k: int) -> tuple[Latent, ...]:
+    def infer(self, parts: Parts, batch: Batch, k: int) -> tuple[Latent, ...]:
         """k samples per item from q(z | x), a Latent for each level."""
 
+    def code(self, latents: tuple[Latent, ...]) -> Tensor:
+        """What the decoder reads of them, (K, B, D)."""
+        return latents[-1].z
+
     @abstractmethod
-    def generate(self, prior: nn.Module, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+    def generate(self, prior: Prior, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """n codes (n, D) from p(z), each deviation from the mean scaled by ``temperature``."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaeworks.latents.base import Latents
+from vaeworks.latents.base import Latents, Parts, context_of
+from vaeworks.priors import Prior
 from vaeworks.trace import Batch, Latent
 
 __all__ = ["FlatLatents"]
@@ -14,11 +14,9 @@ __all__ = ["FlatLatents"]
 class FlatLatents(Latents):
     """z ~ q(z | x) to learn, z ~ p(z) to generate."""
 
-    def infer(self, encoder: nn.Module, prior: nn.Module, batch: Batch, k: int) -> tuple[Latent, ...]:
-        q = encoder(batch.x, batch.observed)
-        return (Latent(z=q.rsample((k,)), q=q, p=prior(batch.context)),)
+    def infer(self, parts: Parts, batch: Batch, k: int) -> tuple[Latent, ...]:
+        q = parts.encoder(batch.x, batch.observed, *context_of(batch))
+        return (Latent(z=q.rsample((k,)), q=q, p=parts.prior(batch.context)),)
 
-    def generate(self, prior: nn.Module, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        p = prior(context)
-        z: Tensor = p.sample(() if p.batch_shape else (n,))  # a prior that heeds its context has one distribution per item
-        return z if temperature == 1 else torch.lerp(p.mean.expand_as(z), z, temperature)
+    def generate(self, prior: Prior, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        return prior.draw(n, context, temperature)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaeworks.distributions import Observable
-from vaeworks.latents import FlatLatents, Latents
+from vaeworks.latents import FlatLatents, Latents, context_of
 from vaeworks.likelihoods import Likelihood
 from vaeworks.posteriors import Posterior
 from vaeworks.priors import Prior
@@ -17,42 +17,63 @@ __all__ = ["VAE", "Decoder", "Encoder"]
 
 
 class Encoder(nn.Module):
-    """x (B, *event) -> q(z | x). The network sees x less the mean item of the data, and zero where a value is missing.
+    """x (B, *event) -> q(z | x), or with a context (B, C) -> q(z | x, context). The network sees x less the mean item of the data, and zero where a value is missing.
 
-    Without centring, what all items share drives every weight of the first layer the same way: on MNIST that costs about six nats after five epochs.
+    Without centring, what all items share drives every weight of the first layer the same way: on MNIST that costs about six nats after five epochs. A context moves what is
+    subtracted, by a linear map that starts at zero: any network can be conditioned so, and a first layer of weights could not tell it from an input of its own.
     ``network`` is any module from (B, *event) to (B, *posterior.parameter_shape).
     """
 
-    def __init__(self, network: nn.Module, posterior: Posterior, *, mean: Tensor | float = 0.0):
+    def __init__(self, network: nn.Module, posterior: Posterior, *, mean: Tensor | float = 0.0, context_size: int = 0):
         super().__init__()
         self.network, self.posterior = network, posterior
         self.mean: Tensor
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).clone())
+        self.shift = nn.Linear(context_size, self.mean.numel(), bias=False) if context_size else None
+        if self.shift is not None:
+            nn.init.zeros_(self.shift.weight)
 
     def centre(self, mean: Tensor) -> None:
         """Take ``mean`` (*event), the mean item, for what the network's input is measured from."""
         self.mean = mean.to(self.mean).clone()
 
-    def forward(self, x: Tensor, observed: Tensor | None = None) -> Distribution:
+    def features(self, x: Tensor, observed: Tensor | None = None, context: Tensor | None = None) -> Tensor:
+        """What the network makes of the items, before the posterior reads it: (B, *posterior.parameter_shape)."""
         x = x - self.mean
         if observed is not None:
             x = x.masked_fill(~observed, 0)
-        return self.posterior(self.network(x))
+        if self.shift is not None:
+            x = x + self.shift(given(context, self.shift.in_features)).view(-1, *self.mean.shape)
+        out: Tensor = self.network(x)
+        return out
+
+    def forward(self, x: Tensor, observed: Tensor | None = None, context: Tensor | None = None) -> Distribution:
+        return self.posterior(self.features(x, observed, context))
 
 
 class Decoder(nn.Module):
-    """z (..., D) -> p(x | z), batch shape (...).
+    """z (..., D) -> p(x | z), batch shape (...); with a context (B, C), p(x | z, context).
 
-    ``network`` is any module from (N, D) to (N, *likelihood.parameter_shape).
+    ``network`` is any module from (N, D + C) to (N, *likelihood.parameter_shape).
     """
 
-    def __init__(self, network: nn.Module, likelihood: Likelihood):
+    def __init__(self, network: nn.Module, likelihood: Likelihood, *, context_size: int = 0):
         super().__init__()
-        self.network, self.likelihood = network, likelihood
+        self.network, self.likelihood, self.context_size = network, likelihood, context_size
 
-    def forward(self, z: Tensor) -> Observable:
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Observable:
+        if self.context_size:
+            z = torch.cat([z, given(context, self.context_size).expand(*z.shape[:-1], -1)], -1)
         features = self.network(z.flatten(0, -2))
         return self.likelihood(features.unflatten(0, z.shape[:-1]))
+
+
+def given(context: Tensor | None, size: int) -> Tensor:
+    """``context`` (..., size), checked: a conditional model cannot do without."""
+    if context is None or context.shape[-1] != size:
+        have = "none was given" if context is None else f"one of shape {tuple(context.shape)} was given"
+        raise ValueError(f"this model is conditional on a context of {size} numbers an item, and {have}")
+    return context
 
 
 class VAE(nn.Module):
@@ -79,14 +100,21 @@ class VAE(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.prior = encoder, decoder, prior
         self.latents = FlatLatents() if latents is None else latents
+        self.prior.join(encoder)
+
+    def settle(self, mean: Tensor, examples: Tensor) -> None:
+        """Let what depends on the data look at it, before training: ``mean`` (*event), the mean item, and ``examples`` (N, *event), some items."""
+        if isinstance(self.encoder, Encoder):
+            self.encoder.centre(mean)
+        self.prior.settle(examples)
 
     def forward(self, batch: Batch, k: int = 1) -> Trace:
         """k samples of z per item, and p(x | z) at each."""
-        return self.complete(self.latents.infer(self.encoder, self.prior, batch, k), batch)
+        return self.complete(self.latents.infer(self, batch, k), batch)
 
     def complete(self, latents: tuple[Latent, ...], batch: Batch) -> Trace:
         """The trace of codes already drawn: p(x | z) of what ``batch`` observes."""
-        p: Observable = self.decoder(latents[-1].z)
+        p: Observable = self.decoder(self.latents.code(latents), *context_of(batch))
         return Trace(x=p if batch.observed is None else p.marginal(batch.observed), latents=latents)
 
     def __call__(self, batch: Batch, k: int = 1) -> Trace:
@@ -95,5 +123,5 @@ class VAE(nn.Module):
 
     def generate(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Observable:
         """p(x | z), batch shape (n,), at n codes drawn from the prior."""
-        p: Observable = self.decoder(self.latents.generate(self.prior, n, context, temperature))
+        p: Observable = self.decoder(self.latents.generate(self.prior, n, context, temperature), *(() if context is None else (context,)))
         return p

@@ -23,10 +23,12 @@ class Loss:
     """Scalar, averaged over the batch. May be a surrogate (weighted, free bits); never reported as a bound."""
     terms: Mapping[str, Tensor]
     """Per item, in nats, (B,) or (K, B): ``elbo`` is the evidence lower bound itself, whatever ``value`` weighs."""
+    opponent: Tensor | None = None
+    """Scalar, what the objective's own parameters (a discriminator's) minimise while the model minimises ``value``."""
 
 
 class Objective(nn.Module):
-    """(trace, batch) -> Loss."""
+    """(trace, batch) -> Loss. Parameters of its own are trained on ``Loss.opponent``, never on ``Loss.value``."""
 
     samples: int = 1
     """K, the samples of z per item that the objective wants."""

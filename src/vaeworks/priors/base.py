@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -13,9 +14,21 @@ __all__ = ["Prior"]
 class Prior(nn.Module):
     """() or context (B, C) -> p(z), batch shape () or (B,), event shape (D,)."""
 
-    def __init__(self, latent_size: int):
+    def __init__(self, latent_size: int, context_size: int = 0):
         super().__init__()
-        self.latent_size = latent_size
+        self.latent_size, self.context_size = latent_size, context_size
+
+    def join(self, encoder: nn.Module) -> None:
+        """Meet the encoder whose codes this is the prior of; only a prior made of it needs to."""
+
+    def settle(self, examples: Tensor) -> None:
+        """Look at some items (N, *event) before training; only a prior that starts from data needs to."""
+
+    def draw(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        """n codes (n, D), each deviation from the mean scaled by ``temperature``."""
+        p = self(context)
+        z: Tensor = p.sample(() if p.batch_shape else (n,))  # a prior that heeds its context has one distribution per item
+        return z if temperature == 1 else torch.lerp(p.mean.expand_as(z), z, temperature)
 
     @abstractmethod
     def forward(self, context: Tensor | None = None) -> Distribution:

@@ -14,8 +14,8 @@ __all__ = ["StandardNormalPrior"]
 class StandardNormalPrior(Prior):
     """p(z) = N(0, I), whatever the context."""
 
-    def __init__(self, latent_size: int):
-        super().__init__(latent_size)
+    def __init__(self, latent_size: int, context_size: int = 0):
+        super().__init__(latent_size, context_size)
         self.loc: Tensor
         self.scale: Tensor
         self.register_buffer("loc", torch.zeros(latent_size), persistent=False)

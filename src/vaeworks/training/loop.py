@@ -6,7 +6,7 @@ import contextlib
 import copy
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from torch import Tensor
 from vaeworks.data import Data
 from vaeworks.errors import ArtifactError, TrainingError
 from vaeworks.files import read_tensors, write_tensors
-from vaeworks.model import VAE, Encoder
+from vaeworks.model import VAE
 from vaeworks.objectives import Objective
 from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
 from vaeworks.training.metrics import Record
@@ -93,9 +93,8 @@ class Loop:
     ):
         keep_memory()
         self.knobs, self.schema, self.device, self.progress = knobs, data.schema, device, progress
-        if isinstance(vae.encoder, Encoder):
-            vae.encoder.centre(data.train.mean(data.schema))
-        self.vae, self.objective = vae.to(device).train(), objective.to(device)
+        vae.settle(data.train.mean(data.schema), data.train[:1000].batch(data.schema, slice(None), torch.Generator().manual_seed(seed)).x)
+        self.vae, self.objective = vae.to(device).train(), objective.to(device).train()
         self.average = copy.deepcopy(vae).eval() if knobs.ema else vae
         self.items, self.validation = resident(data.train, device), resident(data.validation if len(data.validation) else data.train, device)
         self.batch_size = min(knobs.batch_size * knobs.accumulate, len(self.items))
@@ -106,7 +105,11 @@ class Loop:
         self.parameters = [p for p in vae.parameters() if p.requires_grad]
         self.averaged: list[Tensor] = list(self.average.parameters())
         self.averaging: list[Tensor] = list(vae.parameters())
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=knobs.learning_rate, weight_decay=knobs.weight_decay, fused=device.type != "mps")
+        self.opponents = [p for p in objective.parameters() if p.requires_grad]
+        fused = device.type != "mps"
+        self.optimizers = [torch.optim.AdamW(self.parameters, lr=knobs.learning_rate, weight_decay=knobs.weight_decay, fused=fused)]
+        if self.opponents:
+            self.optimizers.append(torch.optim.AdamW(self.opponents, lr=knobs.learning_rate, weight_decay=0, betas=(0.5, 0.9), fused=fused))
         self.bf16 = knobs.precision == "bf16" or (knobs.precision == "auto" and bf16_pays(device))
         pays = knobs.compile == "on" or (knobs.compile == "auto" and compilation_pays(vae, device, self.state.steps * self.batch_size))
         self.loss = compiled(self._loss) if pays else self._loss
@@ -154,13 +157,16 @@ class Loop:
         """One update; a step whose gradient is not finite changes nothing."""
         knobs, state = self.knobs, self.state
         progress = state.step / state.steps
-        self.optimizer.param_groups[0]["lr"] = knobs.learning_rate_at(progress)
+        for optimizer in self.optimizers:
+            optimizer.param_groups[0]["lr"] = knobs.learning_rate_at(progress)
         weight = self.objective.weight(progress)
         total = torch.zeros((), device=self.device)
         for index in self._index().chunk(knobs.accumulate):
-            value, terms = self.loss(index, weight)
+            value, terms, opponent = self.loss(index, weight)
             share = len(index) / self.batch_size
-            (value * share).backward()
+            (value * share).backward(inputs=self.parameters if self.opponents else None)
+            if opponent is not None:
+                (opponent * share).backward(inputs=self.opponents)
             total += value.detach() * share
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = math.sqrt(sum(float(torch.dot(g, g)) for g in (g.flatten() for g in gradients)))
@@ -168,7 +174,8 @@ class Loop:
         if math.isfinite(norm):
             if norm > knobs.clip:
                 torch._foreach_mul_(gradients, knobs.clip / norm)
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
             self.bad = 0
             self.loss_sum += total
             self.loss_count += 1
@@ -178,16 +185,16 @@ class Loop:
                 self._average()
         else:
             self._skip()
-        for p in self.parameters:
+        for p in (*self.parameters, *self.opponents):
             p.grad = None
 
-    def _loss(self, index: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of the items at ``index`` (scalar), and its terms per item."""
+    def _loss(self, index: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+        """The loss of the items at ``index`` (scalar), its terms per item, and the opponent's loss."""
         batch = self.items.batch(self.schema, index).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext():
             trace = self.vae(batch, self.objective.samples)
         loss = self.objective(trace, batch, weight)
-        return loss.value, dict(loss.terms)
+        return loss.value, dict(loss.terms), loss.opponent
 
     def _skip(self) -> None:
         self.state.skipped, self.bad = self.state.skipped + 1, self.bad + 1
@@ -221,6 +228,7 @@ class Loop:
             for average, current in zip(self.average.buffers(), self.vae.buffers(), strict=True):
                 average.copy_(current)
         self.average.eval()
+        self.objective.eval()
         sums: dict[str, float] = {}
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(state.seed)
@@ -229,6 +237,7 @@ class Loop:
                 for name, term in self.objective(self.average(batch, 1), batch).terms.items():
                     sums[name] = sums.get(name, 0.0) + float(term.mean()) * len(batch)
         self.average.train(self.average is self.vae)
+        self.objective.train()
         means = {name: value / len(self.validation) for name, value in sums.items()}
         line = {"step": state.step, "epoch": round(state.step / self.epoch_steps, 3), "seconds": round(state.seconds, 2)}
         line |= {"loss": float(self.loss_sum) / max(1, self.loss_count)} | {f"train_{name}": float(value) for name, value in self.terms.items()}
@@ -242,7 +251,14 @@ class Loop:
             self.best = {name: t.detach().clone() for name, t in self.average.state_dict().items()}
 
     def _modules(self) -> dict[str, torch.nn.Module]:
-        return {"model": self.vae} if self.average is self.vae else {"model": self.vae, "average": self.average}
+        modules: dict[str, torch.nn.Module] = {"model": self.vae, "objective": self.objective}
+        return modules if self.average is self.vae else modules | {"average": self.average}
+
+    def _moments(self) -> Iterator[tuple[torch.optim.Optimizer, Tensor, str]]:
+        """Every parameter with its optimiser and the name that its moments have in a checkpoint."""
+        for optimizer, parameters, name in zip(self.optimizers, (self.parameters, self.opponents), ("optimizer", "opponent"), strict=False):
+            for i, parameter in enumerate(parameters):
+                yield optimizer, parameter, f"{name}.{i}."
 
     def _save(self) -> None:
         """Everything that decides how training goes on."""
@@ -250,8 +266,8 @@ class Loop:
             return
         tensors = {f"{part}.{name}": t for part, module in self._modules().items() for name, t in module.state_dict().items()}
         tensors |= {f"best.{name}": t for name, t in self.best.items()}
-        for i, p in enumerate(self.parameters):
-            tensors |= {f"optimizer.{i}.{name}": t for name, t in self.optimizer.state[p].items()}
+        for optimizer, p, prefix in self._moments():
+            tensors |= {prefix + name: t for name, t in optimizer.state[p].items()}
         tensors |= {"random.cpu": torch.get_rng_state(), "loss_sum": self.loss_sum}
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -268,9 +284,8 @@ class Loop:
         try:
             for part, module in self._modules().items():
                 module.load_state_dict({n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")})
-            for i, p in enumerate(self.parameters):
-                prefix = f"optimizer.{i}."
-                self.optimizer.state[p] = {n.removeprefix(prefix): t.to(self.device) for n, t in tensors.items() if n.startswith(prefix)}
+            for optimizer, p, prefix in self._moments():
+                optimizer.state[p] = {n.removeprefix(prefix): t.to(self.device) for n, t in tensors.items() if n.startswith(prefix)}
             self.best = {n.removeprefix("best."): t.to(self.device) for n, t in tensors.items() if n.startswith("best.")}
             self.loss_sum, self.loss_count, self.bad = tensors["loss_sum"].to(self.device), facts["loss_count"], facts["bad"]
             self.state = _State(**facts["state"])
