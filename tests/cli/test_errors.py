@@ -74,6 +74,8 @@ MISTAKES: dict[str, list[str]] = {
     "sample nowhere -o s.png": ["no run folder nowhere", "vae train"],
     "sample mine -o s.png": ["mine is no complete run folder", "model.safetensors is missing"],
     "sample file -o s.png": ["no run folder file"],
+    "sample {run} -o new.png --given label=7": ["cannot draw for label=7", "train with --set context=label"],
+    "sample {run} -o new.png --given label": ["--given 'label' is not of the form key=value", "label=7"],
     "sample {run} -o s.jpg": ["s.jpg", ".png, .npy"],
     "sample {run} -o mine": ["mine already exists"],
     "sample {run} -o file": ["file already exists"],

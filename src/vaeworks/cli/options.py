@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from vaeworks.runs import Model
 
 __all__ = [
-    "Binarise", "Data", "DataDir", "Device", "Download", "Json", "Limit", "Out", "RunFolder", "RunSeed", "Samples", "Seed", "Size", "Split", "Strict",
-    "counter", "data_options", "emit", "open_model", "output_path", "say", "seed_of", "write_x",
+    "Binarise", "Data", "DataDir", "Device", "Download", "Given", "Json", "Limit", "Out", "RunFolder", "RunSeed", "Samples", "Seed", "Size", "Split", "Strict",
+    "counter", "data_options", "emit", "open_model", "output_path", "say", "seed_of", "wishes", "write_x",
 ]  # fmt: skip
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as left by [bold]vae train[/].", show_default=False)]
@@ -37,6 +37,10 @@ RunSeed = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output, and nothing else there.")]
 Samples = Annotated[int, typer.Option("--samples", "-k", help="Importance samples per item.", min=1)]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--given", metavar="KEY=VALUE", help="What a conditional model draws for, e.g. --given label=7.", show_default=False),
+]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write.", show_default=False)]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the original files of a built-in data set.", show_default=False)]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a built-in data set (checksummed, once) where this machine does not have it.")]
@@ -108,6 +112,15 @@ def seed_of(folder: Path, seed: int | None) -> int:
 
     facts = begun(folder) if seed is None else None
     return seed if seed is not None else int(facts.options.get("seed", 0)) if facts else 0
+
+
+def wishes(given: list[str] | None) -> dict[str, str]:
+    """What ``--given`` asked for, by name."""
+    pairs = [text.partition("=") for text in given or ()]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise VaeworksError(f"--given {name + equals + value!r} is not of the form key=value, for example --given label=7")
+    return {name: value for name, _, value in pairs}
 
 
 @contextmanager

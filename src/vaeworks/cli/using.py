@@ -11,6 +11,7 @@ from vaeworks.cli.options import (
     Data,
     DataDir,
     Device,
+    Given,
     Limit,
     Out,
     RunFolder,
@@ -22,6 +23,7 @@ from vaeworks.cli.options import (
     output_path,
     say,
     seed_of,
+    wishes,
     write_x,
 )
 from vaeworks.errors import DataError
@@ -44,6 +46,7 @@ def sample(
     out: Annotated[Path, typer.Option("-o", "--out", help="A .png sheet, a .npy array, or a folder for one PNG each.")] = Path("samples.png"),
     temperature: Annotated[float, typer.Option(help="Spread of z: below 1 safer, above 1 bolder.", min=0)] = 1.0,
     noise: Annotated[bool, typer.Option("--noise", help="Draw pixels from p(x|z) instead of showing its mean.")] = False,
+    given: Given = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -53,7 +56,7 @@ def sample(
     """
     out = output_path(out, suffixes=PICTURES)
     model = open_model(run, device)
-    say(f"Wrote {write_x(model.schema, model.sample(n, temperature=temperature, seed=seed, noise=noise), out)}.")
+    say(f"Wrote {write_x(model.schema, model.sample(n, temperature=temperature, seed=seed, noise=noise, given=wishes(given)), out)}.")
 
 
 def reconstruct(
@@ -113,6 +116,7 @@ def decode(
     run: RunFolder,
     codes: Annotated[Path, typer.Argument(metavar="CODES", help="A .parquet, .csv or .npy of codes, as [bold]vae encode[/] writes.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="A .png sheet, a .npy array, or a folder for one PNG each.")] = Path("decoded.png"),
+    given: Given = None,
     device: Device = "auto",
 ) -> None:
     """Turn codes back into items.
@@ -124,7 +128,7 @@ def decode(
     out = output_path(out, suffixes=PICTURES)
     model = open_model(run, device)
     z, names = read_codes(codes, model.recipe["latent_size"])
-    say(f"Wrote {write_x(model.schema, model.decode(z), out, names=names)}.")
+    say(f"Wrote {write_x(model.schema, model.decode(z, model.context(len(z), wishes(given))), out, names=names)}.")
 
 
 def interpolate(

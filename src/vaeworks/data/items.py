@@ -44,12 +44,14 @@ class Items:
 
     def to(self, device: torch.device | str) -> Items:
         """The same items with their values on ``device``."""
-        return replace(self, values=self.values.to(device), observed=None if self.observed is None else self.observed.to(device))
+        labels, observed = (None if t is None else t.to(device) for t in (self.labels, self.observed))
+        return replace(self, values=self.values.to(device), labels=labels, observed=observed)
 
     def batch(self, schema: Schema, index: Tensor | slice, generator: torch.Generator | None = None) -> Batch:
-        """The items at ``index`` as a Batch; ``generator`` drives dynamic binarisation."""
+        """The items at ``index`` as a Batch, with their labels as context where the schema says so; ``generator`` drives dynamic binarisation."""
         values = self.values.index_select(0, index) if isinstance(index, Tensor) else self.values[index]  # for bytes ten times as fast as indexing
-        return Batch(schema.to_x(values, generator), None if self.observed is None else self.observed[index])
+        context = None if schema.context == "none" else schema.to_context(None if self.labels is None else self.labels[index])
+        return Batch(schema.to_x(values, generator), None if self.observed is None else self.observed[index], context)
 
     def mean(self, schema: Schema, most: int = 10_000) -> Tensor:
         """The mean x of (the first ``most``) items, (*shape); 0 where a coordinate is never observed."""

@@ -14,9 +14,10 @@ from vaeworks.errors import ArtifactError, DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Binarisation", "Schema"]
+__all__ = ["Binarisation", "Context", "Schema"]
 
 Binarisation = Literal["none", "threshold", "dynamic", "static"]
+Context = Literal["none", "label"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Schema:
     mean: float = 0.5
     std: float = 0.5
     """Mean and standard deviation of x over the training items."""
+    context: Context = "none"
+    """What the model is conditioned on: nothing, or the label as a one-hot vector."""
     kind: Literal["image"] = "image"
 
     @property
@@ -58,6 +61,23 @@ class Schema:
     def dimensions(self) -> int:
         """Number of coordinates of x."""
         return int(torch.Size(self.shape).numel())
+
+    @property
+    def context_size(self) -> int:
+        """C, the numbers in one item's context; 0 where the model is not conditional."""
+        return len(self.classes) if self.context == "label" else 0
+
+    def to_context(self, labels: Tensor | None) -> Tensor | None:
+        """Labels (N,) as context (N, C); None where the model is not conditional. DataError for items without a label."""
+        if self.context == "none":
+            return None
+        unknown = 0 if labels is None else int((labels < 0).sum())
+        if labels is None or unknown:
+            count = "the items" if labels is None else f"{unknown} of {len(labels)} items"
+            raise DataError(
+                f"the model is conditional on the label, and {count} have none of its classes ({', '.join(self.classes[:10])}): sort them into folders of these names"
+            )
+        return torch.nn.functional.one_hot(labels, len(self.classes)).to(torch.float32)
 
     def to_x(self, values: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Stored values (B, *shape) to x (B, *shape) in float32; ``generator`` (CPU) drives dynamic binarisation.
@@ -108,8 +128,9 @@ class Schema:
             raise ArtifactError(
                 f"the stored schema cannot be read: shape {schema.shape}, levels {schema.levels!r} or its range is no number in range"
             )
-        if schema.kind != "image" or schema.binarisation not in get_args(Binarisation) or len(schema.shape) != 3:
+        known = schema.binarisation in get_args(Binarisation) and schema.context in get_args(Context)
+        if schema.kind != "image" or not known or len(schema.shape) != 3:
             raise ArtifactError(
-                f"the stored schema describes {schema.kind!r} of shape {schema.shape} ({schema.binarisation}), which this version cannot use"
+                f"the stored schema describes {schema.kind!r} of shape {schema.shape} ({schema.binarisation}, context {schema.context!r}), which this version cannot use"
             )
         return schema

@@ -11,7 +11,7 @@ from vaeworks.latents import FlatLatents, Latents, context_of
 from vaeworks.likelihoods import Likelihood
 from vaeworks.posteriors import Posterior
 from vaeworks.priors import Prior
-from vaeworks.trace import Batch, Latent, Trace
+from vaeworks.trace import Batch, Latent, Trace, given
 
 __all__ = ["VAE", "Decoder", "Encoder"]
 
@@ -66,14 +66,6 @@ class Decoder(nn.Module):
             z = torch.cat([z, given(context, self.context_size).expand(*z.shape[:-1], -1)], -1)
         features = self.network(z.flatten(0, -2))
         return self.likelihood(features.unflatten(0, z.shape[:-1]))
-
-
-def given(context: Tensor | None, size: int) -> Tensor:
-    """``context`` (..., size), checked: a conditional model cannot do without."""
-    if context is None or context.shape[-1] != size:
-        have = "none was given" if context is None else f"one of shape {tuple(context.shape)} was given"
-        raise ValueError(f"this model is conditional on a context of {size} numbers an item, and {have}")
-    return context
 
 
 class VAE(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from vaeworks.recipes.knobs import AXES
 from vaeworks.recipes.recipe import Recipe
 from vaeworks.training import Trainer
 
-__all__ = ["build_objective", "build_trainer", "build_vae", "choose_likelihood", "choose_recipe"]
+__all__ = ["build_objective", "build_trainer", "build_vae", "choose_likelihood", "choose_recipe", "conditioned"]
 
 
 def choose_recipe(schema: Schema) -> tuple[str, str]:
@@ -38,9 +39,18 @@ def choose_likelihood(schema: Schema) -> tuple[str, str]:
     return "gaussian", "values are real numbers; a learned scale weighs reconstruction against KL without a beta"
 
 
+def conditioned(recipe: Recipe, schema: Schema) -> Schema:
+    """``schema`` with the context that ``recipe`` asks for; RecipeError where the data have no such thing."""
+    if recipe["context"] == "label" and len(schema.classes) < 2:
+        raise RecipeError(
+            f"context = 'label' needs data with labels, and these have {len(schema.classes) or 'no'} classes: use folders named after the classes"
+        )
+    return replace(schema, context=recipe["context"])
+
+
 def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     """The VAE that ``recipe`` describes, for data of ``schema``; RecipeError where the two do not fit."""
-    size = recipe["latent_size"]
+    size, context = recipe["latent_size"], conditioned(recipe, schema).context_size
     if not recipe["likelihood"]:
         recipe = recipe.with_likelihood(choose_likelihood(schema)[0])
     kind = recipe["likelihood"]["kind"]
@@ -50,9 +60,11 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     if likelihood.discrete and schema.x_levels == 0:
         raise RecipeError(_mismatch(kind, schema))
     posterior = _part(recipe, "posterior", size)
-    encoder = Encoder(_part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=torch.full(schema.shape, schema.mean))
-    decoder = Decoder(_part(recipe, "decoder", (size,), likelihood.parameter_shape), likelihood)
-    return VAE(encoder, decoder, _part(recipe, "prior", size), latents=_part(recipe, "latents"))
+    encoder = Encoder(
+        _part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=torch.full(schema.shape, schema.mean), context_size=context
+    )
+    decoder = Decoder(_part(recipe, "decoder", (size + context,), likelihood.parameter_shape), likelihood, context_size=context)
+    return VAE(encoder, decoder, _part(recipe, "prior", size, context), latents=_part(recipe, "latents"))
 
 
 def build_objective(recipe: Recipe) -> Objective:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,10 +42,13 @@ class Model:
         return self.schema.to_images(x)
 
     @torch.inference_mode()
-    def sample(self, n: int = 16, *, temperature: float = 1.0, seed: int | None = None, noise: bool = False) -> Tensor:
+    def sample(
+        self, n: int = 16, *, temperature: float = 1.0, seed: int | None = None, noise: bool = False, given: Mapping[str, str | int] | None = None
+    ) -> Tensor:
         """n items drawn from the model, x (N, *shape) in [0, 1].
 
-        z ~ p(z), its spread scaled by ``temperature``; x is the mean of p(x | z), or a draw from it with ``noise``.
+        z ~ p(z), its spread scaled by ``temperature``; x is the mean of p(x | z), or a draw from it with ``noise``. ``given``, such as {"label": "7"}, is what a conditional
+        model draws for; without it the classes take turns.
         """
         if n < 1:
             raise VaeworksError(f"cannot draw {n} samples: ask for one or more")
@@ -54,34 +57,54 @@ class Model:
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
-            z = self.vae.latents.generate(self.vae.prior, n, None, temperature)
-            return torch.cat([self._decode(part, noise) for part in z.split(500)])
+            context = self.context(n, given)
+            z = self.vae.latents.generate(self.vae.prior, n, context, temperature)
+            return self._decode(z, context, noise)
+
+    def context(self, n: int, given: Mapping[str, str | int] | None = None) -> Tensor | None:
+        """The context (n, C) that ``given`` names, each class in turn where it names none; None for an unconditional model. VaeworksError where it does not fit."""
+        classes, given = self.schema.classes, dict(given or {})
+        label = given.pop("label", None) if self.schema.context == "label" else None
+        if given:
+            able = "label=..." if self.schema.context == "label" else "nothing: train with --set context=label to choose labels"
+            raise VaeworksError(f"cannot draw for {', '.join(f'{k}={v}' for k, v in given.items())}: this model can be given {able}")
+        if label is not None and str(label) not in classes:
+            raise VaeworksError(f"label={label} is no class of this model: choose one of {', '.join(classes)}")
+        labels = torch.arange(n) % max(1, len(classes)) if label is None else torch.full((n,), classes.index(str(label)))
+        context = self.schema.to_context(labels)
+        return None if context is None else context.to(self.device)
 
     def encode(self, source: Source | Items) -> Tensor:
         """The posterior mean of every item, (N, D)."""
         return posterior_means(self.vae, self.items(source), self.schema, device=self.device)
 
     @torch.inference_mode()
-    def decode(self, z: Tensor) -> Tensor:
-        """The mean of p(x | z) at codes (N, D): x (N, *shape) in [0, 1]."""
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """The mean of p(x | z) at codes (N, D): x (N, *shape) in [0, 1]; a conditional model also needs the ``context`` (N, C) of each."""
         size = self.recipe["latent_size"]
         if z.dim() != 2 or z.shape[1] != size:
             raise DataError(f"codes of shape {tuple(z.shape)} do not fit this model: it takes (N, {size})")
         if not z.isfinite().all():
             raise DataError("the codes hold NaN or infinity: every coordinate must be a finite number")
-        return torch.cat([self._decode(part.to(self.device, torch.float32), False) for part in z.split(500)])
+        if self.schema.context != "none" and context is None:
+            raise VaeworksError("this model is conditional: give each code its context, for example model.context(len(z), {'label': ...})")
+        return self._decode(z.to(self.device, torch.float32), None if context is None else context.to(self.device), False)
 
     def reconstruct(self, source: Source | Items) -> Tensor:
         """The mean of p(x | z) at each item's posterior mean, (N, *shape)."""
-        return self.decode(self.encode(source))
+        items = self.items(source)
+        return self.decode(self.encode(items), self.schema.to_context(items.labels))
 
     @torch.inference_mode()
     def interpolate(self, a: Source | Items, b: Source | Items, n: int = 8) -> Tensor:
         """n items from the first of ``a`` to the first of ``b``, equal steps along the straight line between their codes: (n, *shape)."""
         if n < 2:
             raise VaeworksError(f"a path of {n} items has no two ends: ask for 2 or more")
-        start, end = self.encode(self.items(a)[:1]), self.encode(self.items(b)[:1])
-        return self.decode(torch.lerp(start, end, torch.linspace(0, 1, n).unsqueeze(1)))
+        ends = [self.items(source)[:1] for source in (a, b)]
+        codes, contexts = [self.encode(end) for end in ends], [self.schema.to_context(end.labels) for end in ends]
+        share = torch.linspace(0, 1, n).unsqueeze(1)
+        context = None if contexts[0] is None or contexts[1] is None else torch.lerp(contexts[0], contexts[1], share)
+        return self.decode(torch.lerp(codes[0], codes[1], share), context)
 
     def log_prob(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> LogProb:
         """log p(x) of every item in nats, by importance sampling, with its standard error; VaeworksError for a plain autoencoder, which has none."""
@@ -103,10 +126,13 @@ class Model:
         """Write model.safetensors, schema.json and recipe.toml into ``folder``, each atomically."""
         return save_artifact(Path(folder), self.vae.state_dict(), self.schema, self.recipe.to_toml())
 
-    def _decode(self, z: Tensor, noise: bool) -> Tensor:
-        p = self.vae.decoder(z)
-        x: Tensor = p.sample() if noise else p.mean
-        return x.clamp(0, 1).cpu()
+    def _decode(self, z: Tensor, context: Tensor | None, noise: bool) -> Tensor:
+        parts = []
+        for start in range(0, len(z), 500):
+            here = slice(start, start + 500)
+            p = self.vae.decoder(z[here]) if context is None else self.vae.decoder(z[here], context[here])
+            parts.append((p.sample() if noise else p.mean).clamp(0, 1).cpu())
+        return torch.cat(parts)
 
 
 def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:

@@ -69,7 +69,12 @@ def show(
 def map_of(model: Model, items: Items) -> Figure:
     """The latent map of ``items``."""
     normal = model.recipe["prior"]["kind"] == "standard-normal" and model.recipe["posterior"]["kind"] != "point"
-    return latent_map(model.encode(items), items.labels, model.schema.classes, model.decode, model.schema, normal_prior=normal)
+
+    def decode(z: Tensor) -> Tensor:
+        """A conditional model's map shows its first class."""
+        return model.decode(z, model.context(len(z), {"label": model.schema.classes[0]} if model.schema.context == "label" else None))
+
+    return latent_map(model.encode(items), items.labels, model.schema.classes, decode, model.schema, normal_prior=normal)
 
 
 def originals_of(model: Model, items: Items) -> Tensor:

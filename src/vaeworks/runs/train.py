@@ -6,7 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,17 @@ from vaeworks.errors import ArtifactError
 from vaeworks.evaluation import Figures
 from vaeworks.files import replace_file
 from vaeworks.model import Schema
-from vaeworks.recipes import Recipe, build_objective, build_trainer, build_vae, choose_likelihood, choose_recipe, load_recipe, parse_recipe
+from vaeworks.recipes import (
+    Recipe,
+    build_objective,
+    build_trainer,
+    build_vae,
+    choose_likelihood,
+    choose_recipe,
+    conditioned,
+    load_recipe,
+    parse_recipe,
+)
 from vaeworks.runs.begun import Begun, begun
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import show
@@ -91,6 +101,7 @@ def train_run(
     if stored is not None:
         made, seed = stored
         choices = (f"Recipe {made.name!r}, seed {seed}: as the run in {folder} was begun.",)
+    data = replace(data, schema=conditioned(made, data.schema))
     torch.manual_seed(seed)
     vae, objective, trainer = build_vae(made, data.schema), build_objective(made), build_trainer(made)
     if folder is not None and stored is None:  # only now that the recipe is known to fit the data
