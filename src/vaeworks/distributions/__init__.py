@@ -2,9 +2,13 @@
 
 from vaeworks.distributions.bernoulli import Bernoulli, ContinuousBernoulli
 from vaeworks.distributions.detached import detached
+from vaeworks.distributions.flows import Flow, FlowKind, FlowModule, make_flow
 from vaeworks.distributions.grid import DiscretisedLogistic, DiscretisedLogisticMixture, GridCategorical
 from vaeworks.distributions.observable import Factorised, Observable
+from vaeworks.distributions.planar import ForwardFlow, PlanarStep, RadialStep
 from vaeworks.distributions.point import PointMass
+from vaeworks.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
+from vaeworks.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "Bernoulli",
@@ -12,8 +16,18 @@ __all__ = [
     "DiscretisedLogistic",
     "DiscretisedLogisticMixture",
     "Factorised",
+    "Flow",
+    "FlowKind",
+    "FlowModule",
+    "ForwardFlow",
     "GridCategorical",
     "Observable",
+    "PlanarStep",
     "PointMass",
+    "RadialStep",
+    "UniformSphere",
+    "VonMisesFisher",
+    "WrappedNormal",
     "detached",
+    "make_flow",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-__all__ = ["Posterior"]
+__all__ = ["Posterior", "bent", "scale_of"]
 
 
 class Posterior(nn.Module):
@@ -29,3 +30,13 @@ class Posterior(nn.Module):
     def __call__(self, features: Tensor) -> Distribution:
         distribution: Distribution = super().__call__(features)
         return distribution
+
+
+def bent(value: Tensor, bound: float = 7.0) -> Tensor:
+    """``value``, bent smoothly into (-bound, bound), its slope 1 at zero."""
+    return bound * torch.tanh(value / bound)
+
+
+def scale_of(log_scale: Tensor) -> Tensor:
+    """A scale between exp(-7) and exp(7): no useful posterior reaches the ends, and no bad step gets past them to NaN."""
+    return torch.exp(bent(log_scale))

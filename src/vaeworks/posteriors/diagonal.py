@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from vaeworks.posteriors.base import Posterior
+from vaeworks.posteriors.base import Posterior, scale_of
 
 __all__ = ["DiagonalNormalPosterior"]
 
@@ -23,5 +22,4 @@ class DiagonalNormalPosterior(Posterior):
 
     def forward(self, features: Tensor) -> Distribution:
         mean, log_scale = features.chunk(2, -1)
-        scale = torch.exp(7 * torch.tanh(log_scale / 7))
-        return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+        return Independent(Normal(mean, scale_of(log_scale), validate_args=False), 1, validate_args=False)
