@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-__all__ = ["Batch", "Latent", "Trace"]
+__all__ = ["Batch", "Latent", "Trace", "given"]
 
 
 @dataclass(frozen=True)
@@ -75,3 +75,11 @@ class Trace:
     def log_weight(self, batch: Batch) -> Tensor:
         """log w = log p(x | z) + log p(z) - log q(z | x), in nats: (K, B). Its mean estimates the ELBO without bias."""
         return self.log_likelihood(batch) + self.log_ratio()
+
+
+def given(context: Tensor | None, size: int) -> Tensor:
+    """``context`` (..., size), checked: a conditional model cannot do without."""
+    if context is None or context.shape[-1] != size:
+        have = "none was given" if context is None else f"one of shape {tuple(context.shape)} was given"
+        raise ValueError(f"this model is conditional on a context of {size} numbers an item, and {have}")
+    return context

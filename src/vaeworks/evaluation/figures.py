@@ -13,7 +13,6 @@ from torch import Tensor
 from vaeworks.data import Items
 from vaeworks.distributions import PointMass
 from vaeworks.evaluation.importance import log_prob
-from vaeworks.latents import context_of
 from vaeworks.model import VAE, Schema
 from vaeworks.objectives import kl_per_dimension
 
@@ -55,12 +54,7 @@ def posterior_means(vae: VAE, items: Items, schema: Schema, *, device: torch.dev
     """The posterior mean of every item, (N, D), on the CPU: deterministic."""
     vae.eval()
     generator = torch.Generator().manual_seed(seed)
-    return torch.cat(
-        [
-            vae.encoder(batch.x, batch.observed, *context_of(batch)).mean.cpu()
-            for batch in (raw.to(device) for raw in items.batches(schema, batch_size, generator))
-        ]
-    )
+    return torch.cat([vae.latents.means(vae, batch).cpu() for batch in (raw.to(device) for raw in items.batches(schema, batch_size, generator))])
 
 
 def evaluate(
@@ -90,7 +84,7 @@ def evaluate(
     }
     with torch.inference_mode():
         latents = [vae.latents.infer(vae, batch, 1) for batch in batches]
-    means = torch.cat([level[0].q.mean for level in latents])
+        means = torch.cat([vae.latents.means(vae, batch) for batch in batches])
     activity = means.var(0) if len(items) > 1 else torch.zeros(means.shape[1])
     active = Figure(
         float((activity > ACTIVE_VARIANCE).sum()),
@@ -100,7 +94,8 @@ def evaluate(
     if isinstance(latents[0][0].q, PointMass):
         return _autoencoder_figures(vae, batches, active, protocol, progress)
     result = log_prob(vae, batches, samples, progress=progress)
-    kl = torch.cat([torch.cat([kl_per_dimension(level).flatten(0, -2) for level in levels], -1) for levels in latents])
+    with torch.inference_mode():  # a learned prior's parameters want gradients elsewhere
+        kl = torch.cat([torch.cat([kl_per_dimension(level).flatten(0, -2) for level in levels], -1) for levels in latents])
     discrete = _discrete(vae)
     figures = {
         "log_px": _mean(result.value, "nats", f"log p(x) per item by importance sampling, {samples} samples: a lower bound, tight as samples grow"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor, nn
 
+from vaeworks.networks import MLP
 from vaeworks.priors import Prior
 from vaeworks.trace import Batch, Latent
 
@@ -27,11 +29,35 @@ def context_of(batch: Batch) -> tuple[Tensor, ...]:
 
 
 class Latents(nn.Module):
-    """Draws every level of z, from the posterior to learn and from the prior to generate."""
+    """Draws every level of z, from the posterior to learn and from the prior to generate.
+
+    ``latent_size`` is that of the posterior and the prior, ``event_shape`` that of an item. ``network`` makes networks of the encoder's kind,
+    (in_shape, out_shape) -> module. Only latents with networks of their own need to know more than the first.
+    """
+
+    def __init__(
+        self,
+        latent_size: int = 0,
+        event_shape: tuple[int, ...] = (),
+        network: Callable[[tuple[int, ...], tuple[int, ...]], nn.Module] = MLP,
+        context_size: int = 0,
+    ):
+        super().__init__()
+        self.latent_size = latent_size
+
+    @property
+    def code_size(self) -> int:
+        """The size of what the decoder reads, D."""
+        return self.latent_size
 
     @abstractmethod
     def infer(self, parts: Parts, batch: Batch, k: int) -> tuple[Latent, ...]:
         """k samples per item from q(z | x), a Latent for each level."""
+
+    def means(self, parts: Parts, batch: Batch) -> Tensor:
+        """The codes (B, D) at the posterior means: deterministic."""
+        mean: Tensor = parts.encoder(batch.x, batch.observed, *context_of(batch)).mean
+        return mean
 
     def code(self, latents: tuple[Latent, ...]) -> Tensor:
         """What the decoder reads of them, (K, B, D)."""

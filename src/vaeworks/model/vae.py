@@ -91,7 +91,7 @@ class VAE(nn.Module):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: Prior, *, latents: Latents | None = None):
         super().__init__()
         self.encoder, self.decoder, self.prior = encoder, decoder, prior
-        self.latents = FlatLatents() if latents is None else latents
+        self.latents = FlatLatents(prior.latent_size) if latents is None else latents
         self.prior.join(encoder)
 
     def settle(self, mean: Tensor, examples: Tensor) -> None:

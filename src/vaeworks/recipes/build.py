@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,8 +64,9 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     encoder = Encoder(
         _part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=torch.full(schema.shape, schema.mean), context_size=context
     )
-    decoder = Decoder(_part(recipe, "decoder", (size + context,), likelihood.parameter_shape), likelihood, context_size=context)
-    return VAE(encoder, decoder, _part(recipe, "prior", size, context), latents=_part(recipe, "latents"))
+    latents = _part(recipe, "latents", size, schema.shape, partial(_part, recipe, "encoder"), context)
+    decoder = Decoder(_part(recipe, "decoder", (latents.code_size + context,), likelihood.parameter_shape), likelihood, context_size=context)
+    return VAE(encoder, decoder, _part(recipe, "prior", size, context), latents=latents)
 
 
 def build_objective(recipe: Recipe) -> Objective:

@@ -81,7 +81,7 @@ class Model:
     @torch.inference_mode()
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The mean of p(x | z) at codes (N, D): x (N, *shape) in [0, 1]; a conditional model also needs the ``context`` (N, C) of each."""
-        size = self.recipe["latent_size"]
+        size = self.vae.latents.code_size
         if z.dim() != 2 or z.shape[1] != size:
             raise DataError(f"codes of shape {tuple(z.shape)} do not fit this model: it takes (N, {size})")
         if not z.isfinite().all():
