@@ -4,38 +4,216 @@ Truth: for q = N(m, diag s^2), E_q[log p(x | z)], the KL and log p(x) are polyno
 itself held to scipy below.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Independent, Laplace, Normal
 
 from vaeworks.check.gradients import directional_error
 from vaeworks.check.linear_gaussian import LinearGaussian
+from vaeworks.model import VAE
 from vaeworks.objectives import OBJECTIVES, Objective
-from vaeworks.trace import Batch
+from vaeworks.trace import Batch, Latent, Trace
 
-# (model, x, mean, scale of q) -> the expected value of the loss
-Expected = Callable[[LinearGaussian, Tensor, Tensor, Tensor], Tensor]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A model, items x (B, X), and the mean (B, D) and scale (B, D) of q: what the closed forms are made of."""
+
+    model: LinearGaussian
+    x: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    @property
+    def kl(self) -> Tensor:
+        return self.model.kl(self.mean, self.scale)
+
+    @property
+    def distortion(self) -> Tensor:
+        return -self.model.log_likelihood(self.x, self.mean, self.scale).mean()
+
+    @property
+    def loss(self) -> Tensor:
+        """-ELBO, averaged over items."""
+        return self.kl.sum(-1).mean() + self.distortion
+
+    def over(self, number: int) -> tuple[Array, Array]:
+        """Gauss-Hermite points of q, (number^D, B, D), and weights (number^D,) that sum to one."""
+        node, weight = np.polynomial.hermite_e.hermegauss(number)
+        size = self.mean.shape[1]
+        points = np.stack(np.meshgrid(*[node] * size, indexing="ij"), -1).reshape(-1, 1, size)
+        weights = np.stack(np.meshgrid(*[weight / weight.sum()] * size, indexing="ij"), -1).reshape(-1, size).prod(1)
+        return self.mean.numpy() + self.scale.numpy() * points, weights
+
+
+# (objective, truth) -> the expected value of the loss
+Expected = Callable[[Any, Truth], Tensor | float]
 
 
 def weighted(beta: float) -> Expected:
-    return lambda model, x, m, s: (beta * model.kl(m, s).sum(-1) - model.log_likelihood(x, m, s)).mean()
+    return lambda _, t: beta * t.kl.sum(-1).mean() + t.distortion
 
 
 def floored(floor: float, beta: float = 1.0) -> Expected:
-    return lambda model, x, m, s: beta * model.kl(m, s).mean(0).clamp_min(floor).sum() - model.log_likelihood(x, m, s).mean()
+    return lambda _, t: beta * t.kl.mean(0).clamp_min(floor).sum() + t.distortion
+
+
+def importance_weighted(beta: float = 1.0, share: float = 0.0) -> Expected:
+    """-E[log (w_1 + w_2) / 2] by quadrature over two codes; ``share`` of it the ELBO."""
+
+    def expected(_: Objective, t: Truth) -> float:
+        z, weight = t.over(24)
+        error = t.x.numpy() - z @ t.model.weight.numpy().T - t.model.bias.numpy()
+        log_p = scipy.stats.norm(0, t.model.scale).logpdf(error).sum(-1)
+        log_w = log_p + beta * (scipy.stats.norm.logpdf(z) - scipy.stats.norm.logpdf(z, t.mean.numpy(), t.scale.numpy())).sum(-1)
+        pairs = np.logaddexp(log_w[:, None], log_w[None]) - np.log(2)
+        bound, elbo = np.einsum("i,j,ijb->b", weight, weight, pairs), weight @ log_w
+        return float(-(share * elbo + (1 - share) * bound).mean())
+
+    return expected
+
+
+def parts_of_the_kl(t: Truth) -> tuple[float, float, float]:
+    """Mutual information, total correlation and dimension-wise KL where q(z) is the mixture of the items' posteriors, by quadrature."""
+    z, weight = t.over(40)
+    pairs = scipy.stats.norm.logpdf(z[:, :, None], t.mean.numpy(), t.scale.numpy())  # (P, B of z, B of x, D)
+    own = scipy.stats.norm.logpdf(z, t.mean.numpy(), t.scale.numpy()).sum(-1)
+    log_q = scipy.special.logsumexp(pairs.sum(-1), axis=2) - np.log(len(t.x))
+    product = (scipy.special.logsumexp(pairs, axis=2) - np.log(len(t.x))).sum(-1)
+    ratios = (own - log_q, log_q - product, product - scipy.stats.norm.logpdf(z).sum(-1))
+    information, correlation, dimensions = (float((weight @ ratio).mean()) for ratio in ratios)
+    return information, correlation, dimensions
+
+
+def taken_apart(alpha: float, beta: float, gamma: float, log_factor: float = 0.0) -> Expected:
+    """``log_factor``: what the estimate of log q(z) and of each log q(z_d) lacks."""
+
+    def expected(_: Objective, t: Truth) -> Tensor:
+        information, correlation, dimensions = parts_of_the_kl(t)
+        lacking = log_factor * np.array([-1, 1 - t.mean.shape[1], t.mean.shape[1]])
+        return alpha * (information + lacking[0]) + beta * (correlation + lacking[1]) + gamma * (dimensions + lacking[2]) + t.distortion
+
+    return expected
+
+
+def decorrelated(variant: str, off_diagonal: float, diagonal: float) -> Expected:
+    def expected(_: Objective, t: Truth) -> Tensor:
+        covariance = np.cov(t.mean.numpy().T, bias=True) + (np.diag(t.scale.square().mean(0).numpy()) if variant == "II" else 0)
+        apart = covariance[~np.eye(len(covariance), dtype=bool)]
+        return t.loss + off_diagonal * float((apart**2).sum()) + diagonal * float(((np.diag(covariance) - 1) ** 2).sum())
+
+    return expected
+
+
+def discrepancy(t: Truth, kernel: str) -> float:
+    """E of MMD^2 over pairs of different items: normal integrals of exp(-u r^2 / c), and for the inverse multiquadratic c / (c + r^2) = int_0^inf e^-u exp(-u r^2 / c) du."""
+    apart = ~np.eye(len(t.x), dtype=bool)
+    mean, variance = t.mean.numpy(), t.scale.square().numpy()
+    here, zero, one = (mean, variance), np.zeros_like(mean), np.ones_like(mean)
+
+    def decay(rate: float, a: tuple[Array, Array], b: tuple[Array, Array]) -> float:
+        shift, spread = a[0][:, None] - b[0], a[1][:, None] + b[1]
+        values = np.exp(-rate * shift**2 / (1 + 2 * rate * spread)) / np.sqrt(1 + 2 * rate * spread)
+        return float(values.prod(-1)[apart].mean())
+
+    total = 0.0
+    for scale in (0.1, 0.2, 0.5, 1, 2, 5, 10):
+        c = 2 * mean.shape[1] * scale
+        for sign, a, b in ((1, here, here), (1, (zero, one), (zero, one)), (-2, here, (zero, one))):
+            if kernel == "gaussian":
+                total += sign * decay(1 / c, a, b) / 7
+            else:
+                total += sign * scipy.integrate.quad(lambda u, a=a, b=b, c=c: math.exp(-u) * decay(u / c, a, b), 0, np.inf)[0] / 7
+    return total
+
+
+def linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a network that is one linear layer."""
+    (found,) = (module for module in layer.modules() if isinstance(module, nn.Linear))
+    return found.weight.detach(), found.bias.detach()
+
+
+def mean_deceit(direction: Tensor, offset: Tensor, t: Truth) -> Tensor:
+    """E[log(1 + exp(-(direction . z + offset)))] over items, by quadrature."""
+    node, weight = np.polynomial.hermite_e.hermegauss(60)
+    centre, spread = t.mean @ direction + offset, (t.scale.square() @ direction.square()).sqrt()
+    odds = centre[:, None] + spread[:, None] * torch.from_numpy(node)
+    return (nn.functional.softplus(-odds) @ torch.from_numpy(weight / weight.sum())).mean()
+
+
+def correlated_by_a_line(objective: Any, t: Truth) -> Tensor:
+    weight, bias = linear(objective.discriminator)
+    return t.loss + objective.gamma * (t.mean @ weight[0] + bias).mean()
+
+
+def deceived_by_a_line(objective: Any, t: Truth) -> Tensor:
+    weight, bias = linear(objective.discriminators)
+    return t.distortion + objective.strength * mean_deceit(weight[0], bias, t)
+
+
+def seen_by_a_line(objective: Any, t: Truth) -> Tensor:
+    (see, look), (judge, threshold) = (linear(layer) for layer in objective.discriminator)
+    error = (t.x - t.mean @ t.model.weight.T - t.model.bias) @ see.T
+    spread = t.scale.square() @ (see @ t.model.weight).square().sum(0)
+    distance = (error.square().sum(-1) + spread).mean() / 2
+    direction, offset = judge[0] @ see @ t.model.weight, judge[0] @ (see @ t.model.bias + look) + threshold
+    deceit = mean_deceit(direction, offset, t)
+    return t.kl.sum(-1).mean() + objective.likelihood * t.distortion + objective.similarity * distance + objective.strength * deceit
+
+
+def smooth(code: float, gradient: float) -> Expected:
+    def expected(_: Objective, t: Truth) -> Tensor:
+        return t.distortion + code * (t.mean.square() + t.scale.square()).sum(-1).mean() / 2 + gradient * t.model.weight.square().sum()
+
+    return expected
+
+
+def similar(strength: float, likelihood: float, beta: float) -> Expected:
+    """The structural similarity of 4 x 4 pixels, whose window is 3 x 3, written out in numpy and averaged over q by quadrature."""
+
+    def expected(_: Objective, t: Truth) -> Tensor:
+        z, weight = t.over(20)
+        bell = np.exp(-(np.arange(-1, 2) ** 2) / (2 * 1.5**2))
+        window = np.outer(bell, bell) / np.outer(bell, bell).sum()
+        images = (z @ t.model.weight.numpy().T + t.model.bias.numpy()).reshape(-1, len(t.x), 4, 4)
+        truth = np.broadcast_to(t.x.numpy().reshape(-1, 4, 4), images.shape)
+        terms = []
+        for i in range(2):
+            for j in range(2):
+                a, b = (of[..., i : i + 3, j : j + 3] for of in (truth, images))
+                m, n = ((of * window).sum((-2, -1)) for of in (a, b))
+                v, w = ((of**2 * window).sum((-2, -1)) - mean**2 for of, mean in ((a, m), (b, n)))
+                both = (a * b * window).sum((-2, -1)) - m * n
+                terms.append((2 * m * n + 1e-4) * (2 * both + 9e-4) / ((m**2 + n**2 + 1e-4) * (v + w + 9e-4)))
+        similarity = np.clip(np.mean(terms, 0), 1e-4, None)
+        return beta * t.kl.sum(-1).mean() + likelihood * t.distortion + strength * float((1 - weight @ similarity).mean())
+
+    return expected
 
 
 @dataclass(frozen=True)
 class Case:
+    """An objective with its knobs, and what its value should be."""
+
     expected: Expected
     knobs: dict[str, Any] = field(default_factory=dict)
+    averages: Literal["samples", "items", "neither"] = "samples"
+    """What may be repeated without moving the expected value, beside items with samples: where weights are normalised over samples, only items; where pairs count, neither."""
+    surrogate: bool = False
+    """Whether the gradient is another than that of the value under the same noise: it is held to the truth in tests/objectives."""
+    event: tuple[int, ...] = (4,)
 
 
 # One entry per registry line is what a new objective owes.
@@ -46,25 +224,69 @@ CASES: dict[str, list[Case]] = {
         Case(weighted(1.0), {"analytic": False}),
         Case(weighted(4.0), {"beta": 4.0}),
         Case(weighted(0.5), {"beta": 0.5, "analytic": False, "samples": 3}),
+        Case(weighted(2.0), {"beta": 2.0, "gradient": "stl"}, surrogate=True),
         Case(floored(0.6), {"free_bits": 0.6}),
         Case(floored(10.0, 2.0), {"free_bits": 10.0, "beta": 2.0}),
     ],
     "autoencoder": [Case(weighted(0.0))],
+    "iwae": [
+        Case(importance_weighted(), {"samples": 2}, "items"),
+        Case(importance_weighted(0.3), {"samples": 2, "beta": 0.3}, "items"),
+        Case(importance_weighted(), {"samples": 2, "gradient": "dreg"}, "items", surrogate=True),
+        Case(weighted(1.0), {"samples": 1}, "items"),
+    ],
+    "miwae": [Case(importance_weighted(), {"samples": 2, "groups": 3}, "items"), Case(weighted(1.0), {"samples": 1, "groups": 3}, "items")],
+    "piwae": [Case(importance_weighted(0.5), {"samples": 1, "groups": 2, "beta": 0.5}, "items", surrogate=True)],
+    "ciwae": [Case(importance_weighted(share=0.3), {"samples": 2, "share": 0.3}, "items"), Case(weighted(1.0), {"share": 1.0}, "items")],
+    "capacity": [
+        Case(lambda _, t: 3 * (20 - t.kl.sum(-1).mean()) + t.distortion, {"capacity": 20.0, "gamma": 3.0}),
+        Case(lambda _, t: 3 * (t.kl.sum(-1).mean() - 0.1) + t.distortion, {"capacity": 0.1, "gamma": 3.0}),
+    ],
+    "geco": [
+        Case(lambda _, t: t.distortion + t.kl.sum(-1).mean() - 7, {"target": 7.0}),
+        Case(lambda _, t: t.kl.sum(-1).mean() + t.distortion + 3, {"constrain": "distortion", "target": -3.0}),
+    ],
+    "beta-tc": [
+        Case(taken_apart(1, 1, 1), {"beta": 1.0}),
+        Case(taken_apart(0.5, 4, 2), {"alpha": 0.5, "beta": 4.0, "gamma": 2.0}),
+        Case(taken_apart(0.5, 4, 2, -math.log(5)), {"alpha": 0.5, "beta": 4.0, "gamma": 2.0, "sampling": "weighted"}, "neither"),
+    ],
+    "factor": [Case(correlated_by_a_line, {"hidden": (), "gamma": 3.0})],
+    "dip": [Case(decorrelated(v, 2.0, 3.0), {"variant": v, "off_diagonal": 2.0, "diagonal": 3.0}) for v in ("I", "II")],
+    "info": [
+        Case(
+            lambda _, t: 0.5 * t.kl.sum(-1).mean() + t.distortion + 30 * discrepancy(t, "gaussian"), {"kl_weight": 0.5, "mmd_weight": 30.0}, "neither"
+        )
+    ],
+    "wae": [Case(lambda _, t: t.distortion + 30 * discrepancy(t, "inverse-multiquadratic"), {"mmd_weight": 30.0}, "neither")],
+    "adversarial": [Case(deceived_by_a_line, {"hidden": (), "strength": 3.0})],
+    "vae-gan": [Case(seen_by_a_line, {"hidden": (), "features": 3, "similarity": 2.0, "strength": 3.0, "likelihood": 0.5})],
+    "regularised": [Case(smooth(0.3, 0.0), {"code": 0.3}), Case(smooth(0.3, 0.7), {"code": 0.3, "gradient": 0.7})],
+    "ms-ssim": [Case(similar(20.0, 0.5, 2.0), {"strength": 20.0, "likelihood": 0.5, "beta": 2.0}, event=(1, 4, 4))],
 }
 law = pytest.mark.parametrize(("name", "case"), [pytest.param(n, c, id=f"{n}-{i}") for n, all_ in CASES.items() for i, c in enumerate(all_)])
 
 
-def setting() -> tuple[LinearGaussian, Batch, Tensor, Tensor]:
+def setting(case: Case) -> tuple[VAE, Batch, Truth]:
     """A model, data, and a q that is too wide and off centre."""
-    model = LinearGaussian.random(4, 2)
-    x = model.sample(5)
+    model = LinearGaussian.random(math.prod(case.event), 2)
+    vae, x = model.vae(inflate=1.4, shift=0.5, event=case.event), model.sample(5)
+    batch = Batch(x.unflatten(1, case.event))
     with torch.no_grad():
-        q = model.vae(inflate=1.4, shift=0.5).encoder(x)
-    return model, Batch(x), q.mean, q.stddev
+        q = vae.encoder(batch.x)
+    return vae, batch, Truth(model, x, q.mean, q.stddev)
 
 
-def build(name: str, case: Case) -> Objective:
-    return OBJECTIVES[name](**case.knobs)
+def build(name: str, case: Case, vae: VAE, batch: Batch) -> Objective:
+    """The objective, having met the batch as the whole of its data, and at rest."""
+    objective = OBJECTIVES[name](**case.knobs)
+    objective.settle(vae(batch), len(batch))
+    return objective.eval()
+
+
+def parameters(vae: nn.Module, objective: nn.Module) -> Iterator[Tensor]:
+    yield from vae.parameters()
+    yield from objective.parameters()
 
 
 def test_every_objective_is_under_law() -> None:
@@ -93,17 +315,19 @@ def test_the_truth_is_true() -> None:
 
 @law
 def test_expected_value_is_the_closed_form(name: str, case: Case) -> None:
-    model, batch, mean, scale = setting()
-    vae, objective = model.vae(inflate=1.4, shift=0.5), build(name, case)
-    with torch.no_grad():
-        values = torch.stack([objective(vae(batch, 32 * objective.samples), batch).value for _ in range(100)])
-    assert abs(values.mean() - case.expected(model, batch.x, mean, scale)) < 4.5 * values.std() / 10
+    vae, batch, truth = setting(case)
+    objective = build(name, case, vae, batch)
+    samples = objective.samples * (32 if case.averages != "items" else 1)
+    many = Batch(batch.x.repeat(32, *(1 for _ in case.event))) if case.averages == "items" else batch
+    values = torch.stack([objective(vae(many, samples), many).value.detach() for _ in range(100)])
+    assert values.isfinite().all()
+    assert abs(values.mean() - case.expected(objective, truth)) < 4.5 * values.std() / 10 + 1e-9
 
 
 @law
 def test_loss_is_a_scalar_and_its_terms_are_per_item(name: str, case: Case) -> None:
-    model, batch, _, _ = setting()
-    vae, objective = model.vae(inflate=1.4, shift=0.5), build(name, case)
+    vae, batch, _ = setting(case)
+    objective = build(name, case, vae, batch)
     loss = objective(vae(batch, objective.samples), batch)
     assert loss.value.shape == ()
     assert loss.value.requires_grad
@@ -115,45 +339,157 @@ def test_loss_is_a_scalar_and_its_terms_are_per_item(name: str, case: Case) -> N
 
 @law
 def test_reported_elbo_is_the_bound_whatever_the_knobs(name: str, case: Case) -> None:
-    model, batch, mean, scale = setting()
-    vae, objective = model.vae(inflate=1.4, shift=0.5), build(name, case)
+    vae, batch, truth = setting(case)
+    objective = build(name, case, vae, batch)
     with torch.no_grad():
-        terms = objective(vae(batch, 4000), batch, weight=0.3).terms
-    if "elbo" not in terms:
+        terms = [objective(vae(batch, 40), batch, weight=0.3).terms for _ in range(30)]
+    if "elbo" not in terms[0]:
         pytest.skip("no bound is reported")
-    error = 4.5 * terms["elbo"].std(0) / 4000**0.5
-    assert ((terms["elbo"].mean(0) - model.elbo(batch.x, mean, scale)).abs() < error).all()
+    elbo = torch.cat([term["elbo"] for term in terms])
+    error = 4.5 * elbo.std(0) / len(elbo) ** 0.5
+    assert ((elbo.mean(0) - truth.model.elbo(truth.x, truth.mean, truth.scale)).abs() < error).all()
 
 
 @law
 def test_gradient_agrees_with_finite_differences(name: str, case: Case) -> None:
-    model, batch, _, _ = setting()
-    assert directional_error(model.vae(inflate=1.4, shift=0.5), build(name, case), batch, step=1e-5) < 1e-6
+    vae, batch, _ = setting(case)
+    if case.surrogate:
+        pytest.skip("held to the exact gradient elsewhere")
+    assert directional_error(vae, build(name, case, vae, batch), batch, step=1e-5) < 1e-6
 
 
 @law
 def test_items_are_averaged_and_samples_are_averaged(name: str, case: Case) -> None:
     """Twice the same items, or samples: the same loss, so no step size hangs on the batch size."""
-    model, batch, _, _ = setting()
-    vae, objective = model.vae(), build(name, case)
+    if case.averages == "neither":
+        pytest.skip("pairs of items count, and an item beside itself is no pair")
+    vae, batch, _ = setting(case)
+    doubled = Batch(torch.cat([batch.x, batch.x]))
+    objective = build(name, case, vae, batch)
+    again = OBJECTIVES[name](**case.knobs).eval()
+    again.settle(vae(batch), 10)
+    again.load_state_dict(objective.state_dict())
+    samples = (100, 50) if case.averages == "samples" else (objective.samples, objective.samples)
     with torch.no_grad():
-        once = torch.stack([objective(vae(batch, 200), batch).value for _ in range(20)])
-        doubled = Batch(batch.x.repeat(2, 1))
-        twice = torch.stack([objective(vae(doubled, 100), doubled).value for _ in range(20)])
-    assert abs(once.mean() - twice.mean()) < 4.5 * ((once.var() + twice.var()) / 20).sqrt() + 1e-9
+        once = torch.stack([objective(vae(batch, samples[0]), batch).value for _ in range(30)])
+        twice = torch.stack([again(vae(doubled, samples[1]), doubled).value for _ in range(30)])
+    assert abs(once.mean() - twice.mean()) < 4.5 * ((once.var() + twice.var()) / 30).sqrt() + 1e-9
 
 
 @law
 def test_what_is_missing_changes_nothing(name: str, case: Case) -> None:
-    model, batch, _, _ = setting()
-    vae, objective = model.vae(), build(name, case)
-    observed = torch.rand(5, 4) < 0.6
+    vae, batch, _ = setting(case)
+    objective = build(name, case, vae, batch)
+    observed = torch.rand(batch.x.shape) < 0.6
     losses = []
     for filling in (torch.nan, 1e3):
         torch.manual_seed(3)
         missing = Batch(batch.x.masked_fill(~observed, filling), observed)
-        loss = objective(vae(missing, objective.samples), missing).value
-        gradients = torch.autograd.grad(loss, list(vae.parameters()), allow_unused=True, materialize_grads=True)
-        losses.append(torch.cat([loss[None], *(gradient.flatten() for gradient in gradients)]))
+        loss = objective(vae(missing, objective.samples), missing)
+        whole = loss.value if loss.opponent is None else loss.value + loss.opponent
+        gradients = torch.autograd.grad(whole, list(parameters(vae, objective)), allow_unused=True, materialize_grads=True)
+        losses.append(torch.cat([whole[None], *(gradient.flatten() for gradient in gradients)]))
     assert losses[0].isfinite().all()
     torch.testing.assert_close(losses[0], losses[1], atol=0, rtol=0)
+
+
+@law
+@pytest.mark.parametrize(("samples", "items"), [(1, 1), (3, 1), (1, 2), (4, 5)])
+def test_any_number_of_samples_and_items_will_do(name: str, case: Case, samples: int, items: int) -> None:
+    """Validation takes one sample, and the last of its batches may hold one item."""
+    vae, batch, _ = setting(case)
+    objective, part = build(name, case, vae, batch), Batch(batch.x[:items])
+    for loss in (objective.train()(vae(part, samples), part), objective.eval()(vae(part, samples), part)):
+        gradients = torch.autograd.grad(loss.value, list(vae.parameters()), allow_unused=True, materialize_grads=True)
+        assert all(value.isfinite().all() for value in (loss.value, *loss.terms.values(), *gradients))
+    with torch.no_grad():
+        assert objective(vae(part, samples), part).value.isfinite()
+
+
+@law
+def test_model_and_opponent_each_learn_from_their_own_loss(name: str, case: Case) -> None:
+    vae, batch, _ = setting(case)
+    objective = build(name, case, vae, batch)
+    own = list(objective.parameters())
+    loss = objective(vae(batch, objective.samples), batch)
+    assert (loss.opponent is not None) == bool(own)
+    if loss.opponent is None:
+        return
+    assert all(g is None for g in torch.autograd.grad(loss.value, own, allow_unused=True, retain_graph=True))
+    assert not any(p.grad_fn for p in own)
+    (loss.value + loss.opponent).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in own)
+    together = [p.grad for p in vae.parameters()]
+    vae.zero_grad()
+    torch.manual_seed(9)
+    opponent = objective(vae(batch, objective.samples), batch).opponent
+    assert opponent is not None
+    assert all(g is None for g in torch.autograd.grad(opponent, list(vae.parameters()), allow_unused=True))
+    assert any(g is not None and g.abs().sum() > 0 for g in together)
+
+
+@law
+def test_evaluation_leaves_the_objective_as_it_was_and_its_state_round_trips(name: str, case: Case) -> None:
+    vae, batch, _ = setting(case)
+    objective, other = build(name, case, vae, batch), build(name, case, vae, batch)
+    objective.train()(vae(batch, objective.samples), batch)
+    objective.eval()
+    before = {key: value.clone() for key, value in objective.state_dict().items()}
+    objective(vae(batch, objective.samples), batch)
+    assert all(torch.equal(before[key], value) for key, value in objective.state_dict().items())
+    other.load_state_dict(before)
+    values = []
+    for each in (objective, other):
+        torch.manual_seed(4)
+        values.append(each(vae(batch, objective.samples), batch).value)
+    torch.testing.assert_close(values[0], values[1], atol=0, rtol=0)
+
+
+def levels(features: Tensor, samples: int, event: tuple[int, ...], *, laplace: bool = False) -> tuple[Trace, Batch]:
+    """Two levels of two dimensions, the second's q and p moved by the first, from features (B, 4); with Laplace posteriors no KL is known in closed form."""
+    family = Laplace if laplace else Normal
+    q1 = Independent(family(features[:, :2], torch.full_like(features[:, :2], 0.7)), 1)
+    z1 = q1.rsample((samples,))
+    q2 = Independent(family(features[:, 2:] + 0.5 * z1, torch.full_like(z1, 0.6)), 1)
+    z2 = q2.rsample()
+    priors = Independent(Normal(torch.zeros(2), torch.ones(2)), 1), Independent(Normal(torch.tanh(z1), torch.ones(2)), 1)
+    size = math.prod(event)
+    mean = (z2 @ torch.linspace(-1, 1, 2 * size).view(2, size)).unflatten(-1, event)
+    x = Independent(Normal(mean, 0.5), len(event))
+    batch = Batch(torch.linspace(0, 1, len(features) * size).view(-1, *event))
+    return Trace(x, (Latent(z1, q1, priors[0]), Latent(z2, q2, priors[1]))), batch
+
+
+@law
+@pytest.mark.parametrize("laplace", [False, True])
+def test_hierarchies_and_posteriors_without_closed_forms_are_served(name: str, case: Case, laplace: bool) -> None:
+    if laplace and case.knobs.get("gradient") in {"stl", "dreg"}:
+        pytest.skip("a Laplace distribution cannot be held fixed")
+    features = torch.linspace(-1, 1, 20).view(5, 4).sin().requires_grad_()
+    objective = OBJECTIVES[name](**case.knobs)
+    objective.settle(levels(features, 1, case.event)[0], 5)
+    trace, batch = levels(features, 40, case.event, laplace=laplace)
+    loss = objective(trace, batch)
+    (gradient,) = torch.autograd.grad(loss.value, features)
+    assert gradient.isfinite().all()
+    assert (gradient[:, :2] != 0).any()
+    assert (gradient[:, 2:] != 0).any()
+    if "elbo" in loss.terms:
+        difference = (loss.terms["elbo"] - trace.log_weight(batch)).mean(1)
+        assert abs(difference.mean()) < 4.5 * difference.std() / 40**0.5 + 1e-9
+
+
+@law
+def test_penalties_of_the_trace_are_added(name: str, case: Case) -> None:
+    vae, batch, _ = setting(case)
+    objective = build(name, case, vae, batch)
+    penalties = {"commitment": torch.arange(5.0), "distance": torch.tensor(3.0)}
+    losses = []
+    for extra in ({}, penalties):
+        torch.manual_seed(5)
+        trace = vae(batch, objective.samples)
+        losses.append(objective(Trace(trace.x, trace.latents, extra), batch))
+    torch.testing.assert_close(losses[1].value, losses[0].value + 5)
+    torch.testing.assert_close(losses[1].terms["commitment"], penalties["commitment"])
+    torch.testing.assert_close(losses[1].terms["distance"], torch.full((5,), 3.0))
+    assert losses[1].terms.keys() == losses[0].terms.keys() | penalties.keys()

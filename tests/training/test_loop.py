@@ -22,6 +22,7 @@ from torch import Tensor
 
 from vaeworks import files
 from vaeworks.errors import ArtifactError, TrainingError
+from vaeworks.objectives import OBJECTIVES
 from vaeworks.training import Trainer, pace
 from vaeworks.training.hardware import compilation_pays, compiled
 from vaeworks.training.loop import AVERAGE_EVERY, PATIENT_STEPS, Loop
@@ -384,3 +385,98 @@ def test_training_learns_and_tells(make_loop: Make, go: Go, tmp_path: Path) -> N
     assert lines[-1]["validation_elbo"] > lines[0]["validation_elbo"] + 2
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert (told[-1].step, told[-1].steps, told[-1].best) == (300, 300, history.best_score)
+
+
+OBJECTIVE_KNOBS = {
+    "elbo": ("gradient=stl",),
+    "iwae": ("samples=3", "gradient=dreg"),
+    "miwae": ("samples=2", "groups=2"),
+    "piwae": ("samples=2", "groups=2"),
+    "regularised": ("gradient=0.01",),
+    "factor": ("hidden=[8]",),
+    "adversarial": ("hidden=[8]",),
+    "vae-gan": ("hidden=[8]", "features=4"),
+}
+
+
+def objective(kind: str) -> tuple[str, ...]:
+    return tuple(f"objective.{knob}" for knob in (f"kind={kind}", *OBJECTIVE_KNOBS.get(kind, ())))
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_every_objective_trains_and_goes_on_after_a_crash_to_the_same_weights(kind: str, make_loop: Make, go: Go, tmp_path: Path) -> None:
+    """Discriminators, their optimiser's moments, multipliers and all."""
+    knobs: dict[str, Any] = {"overrides": objective(kind), "epochs": 2, "validate_every": 4}
+    straight = make_loop(**knobs)
+    before = weights(straight.vae), weights(straight.objective) if straight.opponents else torch.zeros(0)
+    expected = go(straight)
+    assert (expected.steps, expected.skipped) == (10, 0)
+    assert all(math.isfinite(value) for line in expected.lines for value in line.values())
+    assert any(name.startswith("train_") for name in expected.lines[-1])
+    assert not torch.equal(weights(straight.vae), before[0])
+    if straight.opponents:
+        assert not torch.equal(weights(straight.objective), before[1])
+    stopped = make_loop(folder=tmp_path, **knobs)
+    for _ in range(6):
+        stopped._step()
+    stopped._save()
+    for _ in range(2):
+        stopped._step()
+    last = make_loop(folder=tmp_path, **knobs)
+    last._restore(tmp_path / "checkpoint" / "state.safetensors")
+    for _ in range(2):
+        last._step()
+    pairs = [*zip(stopped._modules().values(), last._modules().values(), strict=True)]
+    assert all(torch.equal(a, b) for one, other in pairs for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_the_opponent_takes_its_own_step_and_the_model_its_own(make_loop: Make) -> None:
+    """Gradients of a step with two accumulated parts, against each loss differentiated by itself under the same noise; the opponent's is not clipped."""
+    loop = make_loop(overrides=objective("factor"), accumulate=2, batch_size=10, clip=1e-3)
+    index = loop._index()
+    state = torch.get_rng_state()
+    model, opponent = 0.0, 0.0
+    for part in index.chunk(2):
+        batch = loop.items.batch(loop.schema, part)
+        loss = loop.objective(loop.vae(batch, 1), batch, loop.objective.weight(0.0))
+        model = model + torch.cat([g.flatten() for g in torch.autograd.grad(loss.value, loop.parameters, retain_graph=True)]) / 2
+        assert loss.opponent is not None
+        opponent = opponent + torch.cat([g.flatten() for g in torch.autograd.grad(loss.opponent, loop.opponents)]) / 2
+    torch.set_rng_state(state)
+    seen = watch(loop, lambda: (gradients(loop), torch.cat([p.grad.flatten() for p in loop.opponents if p.grad is not None]).clone()))
+    before = weights(loop.objective)
+    loop._step()
+    torch.testing.assert_close(seen[0][0], model * (1e-3 / model.norm()), rtol=1e-3, atol=1e-8)
+    torch.testing.assert_close(seen[0][1], opponent, rtol=1e-4, atol=1e-6)
+    moved = weights(loop.objective) - before
+    assert torch.equal(moved[opponent.abs() > 1e-6].sign(), -opponent[opponent.abs() > 1e-6].sign())
+    assert all(p.grad is None for p in (*loop.parameters, *loop.opponents))
+
+
+def test_an_opponent_whose_gradient_is_not_finite_stops_the_step_too(make_loop: Make) -> None:
+    loop = make_loop(overrides=objective("adversarial"))
+    real = loop.loss
+
+    def loss(index: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+        value, terms, opponent = real(index, weight)
+        assert opponent is not None
+        return value, terms, opponent * math.nan
+
+    loop.loss = loss
+    before = weights(loop.vae), weights(loop.objective)
+    loop._step()
+    assert loop.state.skipped == 1
+    assert torch.equal(weights(loop.vae), before[0])
+    assert torch.equal(weights(loop.objective), before[1])
+
+
+def test_the_objective_meets_the_data_before_training_and_leaves_no_trace_in_the_noise(make_loop: Make) -> None:
+    torch.manual_seed(5)
+    plain = make_loop(overrides=objective("elbo"))
+    expected = torch.rand(3)
+    settled = make_loop(overrides=objective("beta-tc"))
+    assert settled.objective.count == len(settled.items) == 80
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(weights(plain.vae), weights(settled.vae))
+    assert settled.vae.training
+    assert settled.objective.training

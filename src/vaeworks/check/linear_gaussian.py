@@ -18,10 +18,11 @@ from vaeworks.priors import StandardNormalPrior
 __all__ = ["LinearGaussian", "linear_vae"]
 
 
-def linear_vae(x_size: int, latent_size: int, *, scale: float = 0.3) -> VAE:
-    """A VAE of this system's parts whose networks are single linear layers."""
-    posterior, likelihood = DiagonalNormalPosterior(latent_size), GaussianLikelihood((x_size,), 0, scale=scale)
-    encoder = Encoder(MLP((x_size,), posterior.parameter_shape, hidden=()), posterior)
+def linear_vae(x_size: int, latent_size: int, *, scale: float = 0.3, event: tuple[int, ...] | None = None) -> VAE:
+    """A VAE of this system's parts whose networks are single linear layers; its items are of shape ``event`` where that is given, of ``x_size`` numbers in all."""
+    event = (x_size,) if event is None else event
+    posterior, likelihood = DiagonalNormalPosterior(latent_size), GaussianLikelihood(event, 0, scale=scale)
+    encoder = Encoder(MLP(event, posterior.parameter_shape, hidden=()), posterior)
     decoder = Decoder(MLP((latent_size,), likelihood.parameter_shape, hidden=()), likelihood)
     return VAE(encoder, decoder, StandardNormalPrior(latent_size))
 
@@ -82,9 +83,12 @@ class LinearGaussian:
         """The evidence lower bound in nats, (B,), for q = N(mean, diag(scale^2))."""
         return self.log_likelihood(x, mean, scale) - self.kl(mean, scale).sum(-1)
 
-    def vae(self, *, inflate: float = 1.0, shift: float = 0.0) -> VAE:
-        """This model as a VAE, its encoder the exact posterior with the scale times ``inflate`` and the mean moved by ``shift`` posterior scales."""
-        vae = linear_vae(*self.weight.shape, scale=self.scale).to(self.weight)
+    def vae(self, *, inflate: float = 1.0, shift: float = 0.0, event: tuple[int, ...] | None = None) -> VAE:
+        """This model as a VAE, its encoder the exact posterior with the scale times ``inflate`` and the mean moved by ``shift`` posterior scales.
+
+        ``event``: the shape of its items, where they are no vectors.
+        """
+        vae = linear_vae(*self.weight.shape, scale=self.scale, event=event).to(self.weight)
         _, scale = self.posterior(self.bias[None])
         to_mean = self.weight.T * (scale.square() / self.scale**2)[:, None]
         log_scale = 7 * torch.atanh((scale * inflate).log() / 7)  # undoes the bend of DiagonalNormalPosterior

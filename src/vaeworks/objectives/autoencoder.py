@@ -11,7 +11,9 @@ __all__ = ["Autoencoder"]
 
 
 class Autoencoder(Objective):
-    """-E_q[log p(x | z)] alone: no KL, so no bound on log p(x) and nothing that ties the codes to the prior."""
+    """-E_q[log p(x | z)] alone: no KL, so no bound on log p(x) and nothing that ties the codes to the prior. Needs no density."""
+
+    needs_density = False
 
     def forward(self, trace: Trace, batch: Batch, weight: Tensor | float = 1.0) -> Loss:
         log_likelihood = trace.log_likelihood(batch)

@@ -93,8 +93,11 @@ class Loop:
     ):
         keep_memory()
         self.knobs, self.schema, self.device, self.progress = knobs, data.schema, device, progress
-        vae.settle(data.train.mean(data.schema), data.train[:1000].batch(data.schema, slice(None), torch.Generator().manual_seed(seed)).x)
-        self.vae, self.objective = vae.to(device).train(), objective.to(device).train()
+        examples, few = (data.train[:n].batch(data.schema, slice(None), torch.Generator().manual_seed(seed)) for n in (1000, 2))
+        vae.settle(data.train.mean(data.schema), examples.x)
+        with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            objective.settle(vae.to(device).eval()(few.to(device)), len(data.train))
+        self.vae, self.objective = vae.train(), objective.to(device).train()
         self.average = copy.deepcopy(vae).eval() if knobs.ema else vae
         self.items, self.validation = resident(data.train, device), resident(data.validation if len(data.validation) else data.train, device)
         self.batch_size = min(knobs.batch_size * knobs.accumulate, len(self.items))
@@ -112,7 +115,7 @@ class Loop:
             self.optimizers.append(torch.optim.AdamW(self.opponents, lr=knobs.learning_rate, weight_decay=0, betas=(0.5, 0.9), fused=fused))
         self.bf16 = knobs.precision == "bf16" or (knobs.precision == "auto" and bf16_pays(device))
         pays = knobs.compile == "on" or (knobs.compile == "auto" and compilation_pays(vae, device, self.state.steps * self.batch_size))
-        self.loss = compiled(self._loss) if pays else self._loss
+        self.loss = compiled(self._loss) if pays and objective.compilable else self._loss
         self.best: dict[str, Tensor] = {}
         self.loss_sum, self.loss_count, self.terms = torch.zeros((), device=device), 0, dict[str, Tensor]()
         self.order, self.order_epoch, self.bad = torch.empty(0), -1, 0
@@ -164,14 +167,12 @@ class Loop:
         for index in self._index().chunk(knobs.accumulate):
             value, terms, opponent = self.loss(index, weight)
             share = len(index) / self.batch_size
-            (value * share).backward(inputs=self.parameters if self.opponents else None)
-            if opponent is not None:
-                (opponent * share).backward(inputs=self.opponents)
+            ((value if opponent is None else value + opponent) * share).backward()  # neither reaches the parameters of the other
             total += value.detach() * share
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        gradients, theirs = ([p.grad for p in side if p.grad is not None] for side in (self.parameters, self.opponents))
         norm = math.sqrt(sum(float(torch.dot(g, g)) for g in (g.flatten() for g in gradients)))
         state.step += 1
-        if math.isfinite(norm):
+        if math.isfinite(norm) and all(bool(g.isfinite().all()) for g in theirs):
             if norm > knobs.clip:
                 torch._foreach_mul_(gradients, knobs.clip / norm)
             for optimizer in self.optimizers:
