@@ -127,7 +127,7 @@ def decode(
 
     out = output_path(out, suffixes=PICTURES)
     model = open_model(run, device)
-    z, names = read_codes(codes, model.recipe["latent_size"])
+    z, names = read_codes(codes, model.vae.latents.code_size)
     say(f"Wrote {write_x(model.schema, model.decode(z, model.context(len(z), wishes(given))), out, names=names)}.")
 
 

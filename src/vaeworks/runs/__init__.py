@@ -2,19 +2,23 @@
 
 from vaeworks.runs.begun import Begun, begun, held_out_of
 from vaeworks.runs.compare import Comparison, compare_recipes, compare_runs, show_comparison
+from vaeworks.runs.fit_prior import KINDS, FittedPrior, fit_prior
 from vaeworks.runs.model import Model, load
 from vaeworks.runs.show import originals_of
 from vaeworks.runs.train import Run, evaluation_budget, plan_recipe, train, train_run
 
 __all__ = [
+    "KINDS",
     "Begun",
     "Comparison",
+    "FittedPrior",
     "Model",
     "Run",
     "begun",
     "compare_recipes",
     "compare_runs",
     "evaluation_budget",
+    "fit_prior",
     "held_out_of",
     "load",
     "originals_of",
