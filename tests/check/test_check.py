@@ -120,14 +120,14 @@ def test_finds_a_mean_over_coordinates_in_place_of_a_sum(monkeypatch: pytest.Mon
 def test_finds_a_wrong_kl(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     right = base.kl_divergence
     monkeypatch.setattr(base, "kl_divergence", lambda q, p: factor * right(q, p))
-    assert failures("divergences") == {"divergences: formula", "divergences: diagonal to standard-normal"}
+    assert failures("divergences") >= {"divergences: formula", "divergences: diagonal to standard-normal", "divergences: full to standard-normal"}
     assert failures("bounds") == {"bounds: ELBO"}
 
 
 def test_finds_samples_that_carry_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     right = torch.distributions.Normal.rsample
     monkeypatch.setattr(torch.distributions.Normal, "rsample", lambda self, shape=(): right(self, shape).detach())
-    assert failures("gradients") == {"gradients: diagonal"}
+    assert failures("gradients") >= {"gradients: diagonal", "gradients: planar"}
 
 
 def test_finds_importance_weights_without_the_proposal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,7 +246,7 @@ def _bar() -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    facts = TextColumn("loss {task.fields[loss]:.2f}  best bound {task.fields[best]}  {task.fields[rate]:,.0f} items/s")
+    facts = TextColumn("loss {task.fields[loss]:.2f}  best {task.fields[best]}  {task.fields[rate]:,.0f} items/s")
     with Bar(
         TextColumn("training"), BarColumn(), MofNCompleteColumn(), facts, TimeRemainingColumn(), console=Console(stderr=True), transient=True
     ) as bar:

@@ -67,10 +67,13 @@ def comparison_table(result: Comparison) -> None:
 
 
 def recipe_table(recipes: Iterable[Recipe]) -> None:
-    """One line each."""
-    table = _table("recipe", "what it is", "latent", "paper")
+    """One line each, with what stands on the axes where it is not the ordinary part."""
+    from vaeworks.recipes.knobs import DEFAULTS
+
+    table = _table("recipe", "what it is", "on the axes", "paper")
     for recipe in recipes:
-        table.add_row(recipe.name, recipe["summary"], str(recipe["latent_size"]), recipe["paper"])
+        parts = [f"{axis} {recipe[axis]['kind']}" for axis, usual in DEFAULTS.items() if recipe[axis]["kind"] != usual]
+        table.add_row(recipe.name, recipe["summary"], ", ".join([recipe["encoder"]["kind"], f"z {recipe['latent_size']}", *parts]), recipe["paper"])
     _print(table)
 
 

@@ -1,23 +1,83 @@
-"""Estimators: what a trained model is worth, in nats and bits, with the errors that belong to each figure."""
+"""Estimators: what a trained model, its codes and its samples are worth, with the errors that belong to each figure."""
 
 from vaeworks.evaluation.annealed import Annealed, Sandwich, annealed_log_prob, bidirectional
+from vaeworks.evaluation.disentanglement import (
+    DCI,
+    Codes,
+    CodeSampler,
+    CodeTable,
+    Disentanglement,
+    beta_vae_score,
+    dci,
+    disentanglement,
+    factor_vae_score,
+    mig,
+    modularity,
+    mutual_informations,
+    sap,
+)
 from vaeworks.evaluation.figures import ACTIVE_VARIANCE, Figure, Figures, evaluate, posterior_means
+from vaeworks.evaluation.gaps import Gaps, gaps, optimised_features
 from vaeworks.evaluation.importance import LogProb, log_prob
 from vaeworks.evaluation.information import Information, information, jackknife
+from vaeworks.evaluation.probes import Probe, linear_probe, nearest_neighbours
+from vaeworks.evaluation.samples import (
+    PIXELS,
+    DensityCoverage,
+    Features,
+    PrecisionRecall,
+    SampleScores,
+    classifier_features,
+    compare_samples,
+    density_coverage,
+    frechet,
+    frechet_distance,
+    precision_recall,
+)
 
 __all__ = [
     "ACTIVE_VARIANCE",
+    "DCI",
+    "PIXELS",
     "Annealed",
+    "CodeSampler",
+    "CodeTable",
+    "Codes",
+    "DensityCoverage",
+    "Disentanglement",
+    "Features",
     "Figure",
     "Figures",
+    "Gaps",
     "Information",
     "LogProb",
+    "PrecisionRecall",
+    "Probe",
+    "SampleScores",
     "Sandwich",
     "annealed_log_prob",
+    "beta_vae_score",
     "bidirectional",
+    "classifier_features",
+    "compare_samples",
+    "dci",
+    "density_coverage",
+    "disentanglement",
     "evaluate",
+    "factor_vae_score",
+    "frechet",
+    "frechet_distance",
+    "gaps",
     "information",
     "jackknife",
+    "linear_probe",
     "log_prob",
+    "mig",
+    "modularity",
+    "mutual_informations",
+    "nearest_neighbours",
+    "optimised_features",
     "posterior_means",
+    "precision_recall",
+    "sap",
 ]

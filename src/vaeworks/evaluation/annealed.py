@@ -93,7 +93,7 @@ class _Target:
         if not isinstance(vae.latents, FlatLatents):
             raise NotImplementedError(f"annealed importance sampling is written for one latent vector, not for {type(vae.latents).__name__}")
         self.vae, self.batch = vae, batch
-        if getattr(vae.prior, "curved", False):
+        if vae.prior.space != "flat":
             raise NotImplementedError(f"{type(vae.prior).__name__} does not live on all of R^D, where Hamiltonian chains move")
         with torch.no_grad():
             self.prior = vae.prior(batch.context)

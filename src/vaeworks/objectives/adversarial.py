@@ -26,6 +26,8 @@ class Adversarial(Objective):
     Needs no density: a point mass will do. ``terms["deceit"]`` is E_q[-log D(z)], log 2 where D cannot tell: no density and no bound.
     """
 
+    stationary = False
+
     needs_density = False
 
     def __init__(

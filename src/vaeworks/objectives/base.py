@@ -37,6 +37,8 @@ class Objective(nn.Module):
 
     needs_density: ClassVar[bool] = True
     """Whether q(z | x) must have a density: a point mass has none."""
+    stationary: ClassVar[bool] = True
+    """Whether the loss of validation items means the same all along, so that the best weights can be told by it; not where a multiplier or an opponent moves."""
     compilable: bool = True
     """Whether a step may be compiled as a whole; not where the loss is made of gradients taken on the way."""
 

@@ -30,6 +30,8 @@ class Factor(Objective):
     ``terms["total_correlation_discriminated"]`` is what the discriminator makes of it: no bound, and right only where it is a good one.
     """
 
+    stationary = False
+
     def __init__(
         self,
         *,

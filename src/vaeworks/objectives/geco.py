@@ -29,6 +29,8 @@ class GECO(Objective):
     memory: decay per step of the moving average.
     """
 
+    stationary = False
+
     def __init__(
         self,
         *,

@@ -29,6 +29,8 @@ class VAEGAN(Objective):
     Missing coordinates count as reconstructed.
     """
 
+    stationary = False
+
     def __init__(
         self,
         *,

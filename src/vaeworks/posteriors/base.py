@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ __all__ = ["Posterior", "bent", "scale_of"]
 
 class Posterior(nn.Module):
     """features (B, *parameter_shape) -> q(z | x), batch shape (B,), event shape (D,)."""
+
+    space: ClassVar[str] = "flat"
+    """Where codes live: flat, sphere or ball; the prior must live there too."""
 
     def __init__(self, latent_size: int):
         super().__init__()

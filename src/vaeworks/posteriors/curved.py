@@ -22,6 +22,8 @@ class VonMisesFisherPosterior(Posterior):
     log(concentration / D) is bent into (-7, 7): it is in units of the dimension that a concentration begins to be felt. At least two dimensions.
     """
 
+    space = "sphere"
+
     def __init__(self, latent_size: int):
         super().__init__(latent_size)
         if latent_size < 2:
@@ -45,6 +47,8 @@ class WrappedNormalPosterior(Posterior):
     curvature: c of a space of curvature -c; must be the prior's. Distances of the mean from the origin stay below 5, log scales within (-7, 1), in units of 1 / sqrt(c): float32
     cannot tell points apart much farther out.
     """
+
+    space = "ball"
 
     def __init__(self, latent_size: int, *, curvature: Annotated[float, Field(gt=0)] = 1.0):
         super().__init__(latent_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ __all__ = ["Prior"]
 
 class Prior(nn.Module):
     """() or context (B, C) -> p(z), batch shape () or (B,), event shape (D,)."""
+
+    space: ClassVar[str] = "flat"
+    """Where codes live; a posterior on another space has no KL to this prior."""
 
     def __init__(self, latent_size: int, context_size: int = 0):
         super().__init__()

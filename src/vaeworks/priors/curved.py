@@ -21,6 +21,8 @@ class SpherePrior(Prior):
     A temperature changes nothing: no point of the sphere is nearer to the middle than another.
     """
 
+    space = "sphere"
+
     def __init__(self, latent_size: int, context_size: int = 0):
         super().__init__(latent_size, context_size)
         if latent_size < 2:
@@ -40,6 +42,8 @@ class WrappedNormalPrior(Prior):
 
     curvature: c of a space of curvature -c; must be the posterior's. A temperature scales a code's distance from the origin.
     """
+
+    space = "ball"
 
     def __init__(self, latent_size: int, context_size: int = 0, *, curvature: Annotated[float, Field(gt=0)] = 1.0):
         super().__init__(latent_size, context_size)

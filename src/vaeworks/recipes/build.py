@@ -10,7 +10,9 @@ import torch
 
 from vaeworks.errors import RecipeError
 from vaeworks.model import VAE, Decoder, Encoder, Schema
-from vaeworks.objectives import SCHEDULES, Objective
+from vaeworks.objectives import OBJECTIVES, SCHEDULES, Objective
+from vaeworks.posteriors import POSTERIORS
+from vaeworks.priors import PRIORS
 from vaeworks.recipes.knobs import AXES
 from vaeworks.recipes.recipe import Recipe
 from vaeworks.training import Trainer
@@ -60,6 +62,7 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     likelihood = _part(recipe, "likelihood", schema.shape, schema.x_levels)
     if likelihood.discrete and schema.x_levels == 0:
         raise RecipeError(_mismatch(kind, schema))
+    _same_space(recipe)
     posterior = _part(recipe, "posterior", size)
     encoder = Encoder(
         _part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=torch.full(schema.shape, schema.mean), context_size=context
@@ -71,12 +74,33 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
 
 def build_objective(recipe: Recipe) -> Objective:
     """The objective that ``recipe`` describes; RecipeError where its posterior cannot serve it."""
-    if recipe["posterior"]["kind"] == "point" and recipe["objective"]["kind"] != "autoencoder":
+    kind, posterior = recipe["objective"]["kind"], recipe["posterior"]["kind"]
+    if posterior == "point" and OBJECTIVES[kind].needs_density:
+        able = ", ".join(repr(name) for name, part in OBJECTIVES.items() if not part.needs_density)
+        raise RecipeError(f"posterior.kind = 'point' has no density, and objective.kind = {kind!r} needs one: use one of {able}, or posterior.kind = 'diagonal'")
+    drawn_only = recipe["latents"]["kind"] == "hamiltonian" or posterior in {"planar", "radial"}
+    if drawn_only and recipe["objective"].get("gradient") in {"stl", "dreg"}:
+        path = "latents.kind = 'hamiltonian'" if posterior not in {"planar", "radial"} else f"posterior.kind = {posterior!r}"
         raise RecipeError(
-            "posterior.kind = 'point' has no density, so there is no KL to weigh: use objective.kind = 'autoencoder', or posterior.kind = 'diagonal'"
+            f"objective.gradient = {recipe['objective']['gradient']!r} needs the density of q at points with its parameters held fixed, and {path} knows it only where it drew:"
+            " use objective.gradient = 'plain', or posterior.kind = 'maf'"
         )
     objective: Objective = _part(recipe, "objective")
     return objective
+
+
+def _same_space(recipe: Recipe) -> None:
+    """RecipeError where the posterior's codes live where the prior has no density."""
+    posterior, prior = recipe["posterior"], recipe["prior"]
+    here, there = POSTERIORS[posterior["kind"]].space, PRIORS[prior["kind"]].space
+    if here != there:
+        fits = [name for name, part in PRIORS.items() if part.space == here]
+        raise RecipeError(
+            f"posterior.kind = {posterior['kind']!r} draws codes from a {here} space and prior.kind = {prior['kind']!r} has its density on a {there} one:"
+            f" use prior.kind = {' or '.join(map(repr, fits[:3]))}"
+        )
+    if posterior.get("curvature") != prior.get("curvature"):
+        raise RecipeError(f"posterior.curvature = {posterior['curvature']} and prior.curvature = {prior['curvature']} are two different spaces: make them equal")
 
 
 def build_trainer(recipe: Recipe) -> Trainer:

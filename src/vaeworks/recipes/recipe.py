@@ -49,7 +49,7 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """A built-in recipe by name, or a TOML file by path, with ``overrides`` such as ``objective.beta=4`` applied; RecipeError where anything is unknown or out of range."""
     if name in recipe_names():
-        text = files("vaeworks.recipes").joinpath("library", f"{name}.toml").read_text("utf-8")
+        text = _library_text(name)
     elif name.endswith(".toml") and Path(name).is_file():
         try:
             text = Path(name).read_text("utf-8")
@@ -62,12 +62,38 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     return parse_recipe(text, name, overrides)
 
 
+def _library_text(name: str) -> str:
+    return files("vaeworks.recipes").joinpath("library", f"{name}.toml").read_text("utf-8")
+
+
+def _library(name: str) -> dict[str, Any]:
+    """A built-in recipe as it is written, with that of its base below it."""
+    values = tomllib.loads(_library_text(name))
+    base = values.pop("base", None)
+    return values if base is None else _over(_library(base), values)
+
+
+def _over(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` laid over ``base``: knob by knob where a section keeps its kind, as a whole where it does not."""
+    merged = dict(base)
+    for key, value in values.items():
+        below = base.get(key)
+        same = isinstance(value, dict) and isinstance(below, dict) and value.get("kind", below.get("kind")) == below.get("kind")
+        merged[key] = {**below, **value} if same and isinstance(below, dict) else value
+    return merged
+
+
 def parse_recipe(text: str, origin: str, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe written in ``text``; ``origin`` names it in errors."""
+    """The recipe written in ``text``; ``origin`` names it in errors. ``base`` names a built-in recipe that it changes."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {origin} is not valid TOML: {error}") from error
+    base = values.pop("base", None)
+    if base is not None:
+        if base not in recipe_names():
+            raise RecipeError(f"recipe {origin}: base = {base!r} is no built-in recipe; those are {', '.join(recipe_names())}")
+        values = _over(_library(base), values)
     values.setdefault("name", Path(origin).stem)
     for override in overrides:
         _apply(values, *parse_override(override))

@@ -235,7 +235,8 @@ class Loop:
             torch.manual_seed(state.seed)
             for raw in self.validation.batches(self.schema, 500, torch.Generator().manual_seed(state.seed)):
                 batch = raw.to(self.device)
-                for name, term in self.objective(self.average(batch, 1), batch).terms.items():
+                loss = self.objective(self.average(batch, 1), batch)
+                for name, term in {**loss.terms, "loss": loss.value}.items():
                     sums[name] = sums.get(name, 0.0) + float(term.mean()) * len(batch)
         self.average.train(self.average is self.vae)
         self.objective.train()
@@ -245,9 +246,8 @@ class Loop:
         record.add(line | {f"validation_{name}": value for name, value in means.items()})
         self.loss_sum, self.loss_count = torch.zeros((), device=self.device), 0
         state.lines, state.waited = state.lines + 1, state.waited + 1
-        score = means.get("elbo", means.get("log_likelihood", -math.inf))
-        score = -math.inf if math.isnan(score) else score
-        if score > state.best_score or not self.best:
+        score = -means["loss"] if math.isfinite(means["loss"]) else -math.inf
+        if score > state.best_score or not self.best or not self.objective.stationary:
             state.best_score, state.best_step, state.waited = score, state.step, 0
             self.best = {name: t.detach().clone() for name, t in self.average.state_dict().items()}
 
