@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vaeworks.data import Options, open_data
 from vaeworks.data.sprites import FACTORS, SCALES, SHAPES, render, sample
+from vaeworks.errors import DataError
 
 
 def one(shape: int = 2, scale: int = 5, orientation: int = 0, x: int = 0, y: int = 0) -> NDArray[Any]:
@@ -101,3 +103,12 @@ def test_what_cannot_be_drawn_is_told() -> None:
         render([[0, 0, 0]])
     with pytest.raises(ValueError, match="there are 737280 combinations"):
         sample(737281)
+
+
+def test_it_is_a_source_of_its_own() -> None:
+    data = open_data("sprites", options=Options(limit=500))
+    assert data.schema.shape == (1, 64, 64)
+    assert (data.schema.levels, data.schema.x_levels, data.schema.classes) == (2, 2, SHAPES)
+    assert len(data.train) + len(data.validation) + len(data.test) == 500
+    with pytest.raises(DataError, match="its pictures are black and white already: use sprites"):
+        open_data("sprites:dynamic")

@@ -14,12 +14,16 @@ from vaeworks.data.download import cache
 from vaeworks.data.options import Options
 from vaeworks.data.raw import Raw
 from vaeworks.data.relatives import load_relative, load_static_mnist
+from vaeworks.data.sprites import SHAPES, render, sample
 from vaeworks.errors import DataError
 from vaeworks.model.schema import Binarisation
 
 __all__ = ["NAMES", "Builtin", "load_builtin", "parse"]
 
-NAMES = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "mnist-binarized")
+NAMES = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "mnist-binarized", "sprites")
+
+SPRITES = 20_000
+"""Pictures that ``sprites`` draws, of the 737,280 that there are; ``options.limit`` asks for fewer."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ def parse(source: str) -> Builtin | None:
     name, colon, suffix = source.partition(":")
     if name not in NAMES:
         return None
-    if colon and name == "cifar10":
-        raise DataError(f"{source!r} asks for binarisation, which needs grey pictures: use cifar10")
+    if colon and name in {"cifar10", "sprites"}:
+        why = "which needs grey pictures" if name == "cifar10" else "and its pictures are black and white already"
+        raise DataError(f"{source!r} asks for binarisation, {why}: use {name}")
     if colon and suffix not in get_args(Binarisation):
         choices = ", ".join(f"{name}:{b}" for b in get_args(Binarisation))
         raise DataError(f"{source!r} asks for the unknown binarisation {suffix!r}: choose one of {choices}")
@@ -52,6 +57,8 @@ def load_builtin(name: str, binarisation: Binarisation, options: Options) -> Raw
         raise DataError(f"static_file {str(options.static_file)!r} is only for mnist-binarized:static: leave it out for {name}, {binarisation}")
     if name == "digits":
         return _digits()
+    if name == "sprites":
+        return _sprites(options)
     folders = _folders(name, options)
     if static:
         return load_static_mnist(folders, options)
@@ -67,6 +74,12 @@ def _digits() -> Raw:
     classes = tuple(map(str, range(10)))
     raw = Raw(found.images[:, None].astype(np.uint8), 17, "digits", found.target.astype(np.int64), classes)
     return raw.note(f"digits: scikit-learn's {len(raw)} handwritten digits of shape 1 x 8 x 8, levels 0 .. 16, 10 classes.")
+
+
+def _sprites(options: Options) -> Raw:
+    factors = sample(SPRITES, options.seed)
+    raw = Raw(render(factors), 2, "sprites", factors[:, 0].astype(np.int64), SHAPES)
+    return raw.note(f"sprites: {len(raw)} pictures of one shape each, 64x64, black and white, drawn on the spot after dSprites; the label is the shape.")
 
 
 def _folders(name: str, options: Options) -> list[Path]:
