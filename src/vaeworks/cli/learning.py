@@ -123,6 +123,7 @@ def fit_prior(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the model with its new prior goes.", show_default="RUN-KIND")] = None,
     set_: Set = None,
     steps: Annotated[int, typer.Option(help="Steps of Adam (a mixture needs none).", min=1)] = 3000,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into the folder even where it holds something.")] = False,
     samples: Samples = 200,
     data_dir: DataDir = None,
     seed: Seed = 0,
@@ -142,7 +143,9 @@ def fit_prior(
     from vaeworks.runs import fit_prior as fit
     from vaeworks.runs import held_out_of
 
-    folder = output_path(out or run.with_name(f"{run.name}-{kind}"), suffixes=())
+    folder = out or run.with_name(f"{run.name}-{kind}")
+    if not overwrite:
+        output_path(folder, suffixes=())
     model = open_model(run, device)
     known = held_out_of(run) if data is None else None
     source, options = known or (data or model.schema.source, data_options(seed=seed_of(run, None)))
