@@ -32,6 +32,7 @@ CASES: dict[str, list[dict[str, object]]] = {
     "vamp": [{"components": 7}],
     "realnvp": [{"transforms": 2, "hidden": (8,)}],
     "maf": [{"transforms": 2, "hidden": (8,)}],
+    "iaf": [{"transforms": 2, "hidden": (8,)}],
     "spline": [{"transforms": 2, "hidden": (8,)}],
     "sphere": [{}],
     "wrapped-normal": [{}, {"curvature": 0.5}],

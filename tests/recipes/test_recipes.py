@@ -218,6 +218,58 @@ def test_the_recipe_is_chosen_from_the_size() -> None:
     assert choose_recipe(Schema((3, 32, 32), "RGB", 256))[0] == "conv"
 
 
-def test_parts_that_contradict_each_other() -> None:
-    with pytest.raises(RecipeError, match=r"objective\.kind = 'autoencoder'"):
-        build_objective(load_recipe("mlp", ["posterior.kind=point"]))
+CONTRADICTIONS: dict[tuple[str, ...], str] = {
+    ("posterior.kind=point",): r"posterior\.kind = 'point' has no density, and objective\.kind = 'elbo' needs one: use one of 'autoencoder', 'wae'",
+    ("posterior.kind=point", "objective.kind=iwae"): r"objective\.kind = 'iwae' needs one",
+    ("posterior.kind=von-mises-fisher",): r"draws codes from a sphere space .* use prior\.kind = 'sphere'",
+    ("prior.kind=sphere",): r"has its density on a sphere one: use prior\.kind = 'standard-normal'",
+    ("posterior.kind=wrapped-normal", "prior.kind=wrapped-normal", "prior.curvature=2"): "two different spaces: make them equal",
+    (
+        "posterior.kind=planar",
+        "objective.kind=iwae",
+        "objective.gradient=dreg",
+    ): r"posterior\.kind = 'planar' knows it only where it drew: use objective\.gradient = 'plain'",
+    ("latents.kind=hamiltonian", "objective.gradient=stl"): r"latents\.kind = 'hamiltonian' knows it only where it drew",
+}
+
+
+@pytest.mark.parametrize("overrides", CONTRADICTIONS)
+def test_parts_that_contradict_each_other(overrides: tuple[str, ...]) -> None:
+    recipe = load_recipe("mlp", overrides)
+
+    def build() -> None:
+        build_vae(recipe, GREY)
+        build_objective(recipe)
+
+    with pytest.raises(RecipeError, match=CONTRADICTIONS[overrides]):
+        build()
+
+
+@pytest.mark.parametrize("posterior", ["diagonal", "iaf", "low-rank"])
+@pytest.mark.parametrize("prior", ["vamp", "spline"])
+@pytest.mark.parametrize("objective", ["iwae", "beta-tc", "info"])
+def test_combinations_that_nobody_named(posterior: str, prior: str, objective: str) -> None:
+    """They train, or are refused with the reason."""
+    data = open_data("digits", options=Options(limit=60))
+    kinds = [f"posterior.kind={posterior}", f"prior.kind={prior}", f"objective.kind={objective}", "likelihood.kind=discretised-logistic"]
+    small = ["training.epochs=1", "training.batch_size=16", "latent_size=3", *thin("mlp")]
+    recipe = load_recipe("mlp", [*kinds, *small, *(["prior.components=10"] if prior == "vamp" else [])])
+    vae, loss = build_vae(recipe, data.schema), build_objective(recipe)
+    if objective == "beta-tc" and posterior != "diagonal":
+        with pytest.raises(ValueError, match="posterior"):
+            build_trainer(recipe).fit(vae, loss, data)
+        return
+    history = build_trainer(recipe).fit(vae, loss, data)
+    assert history.steps == 3
+    assert history.skipped == 0
+
+
+def test_a_recipe_changes_another(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('base = "beta-vae"\nlatent_size = 5\n[objective]\nbeta = 2.5\nfree_bits = 0.1\n[prior]\nkind = "mixture"\n')
+    mine, base = load_recipe(str(tmp_path / "mine.toml")), load_recipe("beta-vae")
+    assert (mine["latent_size"], mine["objective"]["beta"], mine["objective"]["free_bits"]) == (5, 2.5, 0.1)
+    assert mine["encoder"] == base["encoder"] == load_recipe("mlp")["encoder"]
+    assert mine["prior"]["kind"] == "mixture"
+    (tmp_path / "wrong.toml").write_text('base = "betta"\n')
+    with pytest.raises(RecipeError, match=r"base = 'betta' is no built-in recipe; those are adversarial-autoencoder"):
+        load_recipe(str(tmp_path / "wrong.toml"))

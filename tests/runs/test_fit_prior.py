@@ -75,5 +75,5 @@ def test_a_plain_autoencoder_gets_something_to_draw_from(parts: dict[str, Items]
 def test_what_cannot_be_fitted_is_refused(model: vw.Model, parts: dict[str, Items]) -> None:
     with pytest.raises(VaeworksError, match="--kind 'gm' is unknown: choose one of gmm, realnvp"):
         fit_prior(model, parts["train"], parts["validation"], kind="gm")
-    with pytest.raises(RecipeError, match="unknown recipe key 'prior.component'"):
+    with pytest.raises(RecipeError, match=r"unknown recipe key 'prior\.component'"):
         fit_prior(model, parts["train"], parts["validation"], kind="gmm", overrides=["prior.component=3"])

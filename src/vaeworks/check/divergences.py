@@ -37,10 +37,11 @@ def check_divergences(setting: Setting) -> Iterator[CheckResult]:
             posterior = posterior_family(LATENT).to(setting.device, setting.dtype)
             prior = prior_family(LATENT).to(setting.device, setting.dtype)
             q = posterior(torch.randn(ITEMS, *posterior.parameter_shape).to(setting.device, setting.dtype))
-            latent = Latent(q.rsample((SAMPLES,)), q, prior())
-            closed = analytic_kl(latent)
+            p = prior()
+            closed = analytic_kl(Latent(q.rsample((1,)), q, p))
             if closed is None:
                 continue
+            latent = Latent(q.rsample((SAMPLES,)), q, p)
             sampled = (q.log_prob(latent.z) - latent.p.log_prob(latent.z)).mean(1)
             yield compare(
                 f"divergences: {posterior_name} to {prior_name}",

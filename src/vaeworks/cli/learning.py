@@ -134,9 +134,8 @@ def fit_prior(
 
     Example: [bold]vae fit-prior runs/digits --kind gmm --set prior.components=20[/]
     """
-    from dataclasses import replace
-
     import json
+    from dataclasses import replace
 
     from vaeworks.files import replace_file
     from vaeworks.reporting import grid, save_png
@@ -149,10 +148,12 @@ def fit_prior(
     model = open_model(run, device)
     known = held_out_of(run) if data is None else None
     source, options = known or (data or model.schema.source, data_options(seed=seed_of(run, None)))
-    options = replace(options, say=say, **({"data_dir": data_dir} if data_dir else {}))
+    options = replace(options, say=say, data_dir=data_dir or options.data_dir)
     train, validation, test = (model.items(source, replace(options, split=split)) for split in ("train", "validation", "test"))
     with counter("fitting the prior", steps) as advance:
-        fitted = fit(model, train, validation if len(validation) else train, kind=kind, overrides=set_ or [], steps=steps, seed=seed, progress=advance)
+        fitted = fit(
+            model, train, validation if len(validation) else train, kind=kind, overrides=set_ or [], steps=steps, seed=seed, progress=advance
+        )
     fitted.model.save(folder)
     if (run / "run.json").is_file():
         replace_file(folder / "run.json", (run / "run.json").read_bytes())

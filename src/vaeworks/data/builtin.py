@@ -79,7 +79,9 @@ def _digits() -> Raw:
 def _sprites(options: Options) -> Raw:
     factors = sample(SPRITES, options.seed)
     raw = Raw(render(factors), 2, "sprites", factors[:, 0].astype(np.int64), SHAPES)
-    return raw.note(f"sprites: {len(raw)} pictures of one shape each, 64x64, black and white, drawn on the spot after dSprites; the label is the shape.")
+    return raw.note(
+        f"sprites: {len(raw)} pictures of one shape each, 64x64, black and white, drawn on the spot after dSprites; the label is the shape."
+    )
 
 
 def _folders(name: str, options: Options) -> list[Path]:

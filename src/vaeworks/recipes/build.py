@@ -77,7 +77,9 @@ def build_objective(recipe: Recipe) -> Objective:
     kind, posterior = recipe["objective"]["kind"], recipe["posterior"]["kind"]
     if posterior == "point" and OBJECTIVES[kind].needs_density:
         able = ", ".join(repr(name) for name, part in OBJECTIVES.items() if not part.needs_density)
-        raise RecipeError(f"posterior.kind = 'point' has no density, and objective.kind = {kind!r} needs one: use one of {able}, or posterior.kind = 'diagonal'")
+        raise RecipeError(
+            f"posterior.kind = 'point' has no density, and objective.kind = {kind!r} needs one: use one of {able}, or posterior.kind = 'diagonal'"
+        )
     drawn_only = recipe["latents"]["kind"] == "hamiltonian" or posterior in {"planar", "radial"}
     if drawn_only and recipe["objective"].get("gradient") in {"stl", "dreg"}:
         path = "latents.kind = 'hamiltonian'" if posterior not in {"planar", "radial"} else f"posterior.kind = {posterior!r}"
@@ -100,7 +102,9 @@ def _same_space(recipe: Recipe) -> None:
             f" use prior.kind = {' or '.join(map(repr, fits[:3]))}"
         )
     if posterior.get("curvature") != prior.get("curvature"):
-        raise RecipeError(f"posterior.curvature = {posterior['curvature']} and prior.curvature = {prior['curvature']} are two different spaces: make them equal")
+        raise RecipeError(
+            f"posterior.curvature = {posterior['curvature']} and prior.curvature = {prior['curvature']} are two different spaces: make them equal"
+        )
 
 
 def build_trainer(recipe: Recipe) -> Trainer:

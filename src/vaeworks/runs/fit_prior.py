@@ -56,7 +56,9 @@ def fit_prior(
     if kind not in KINDS:
         raise VaeworksError(f"--kind {kind!r} is unknown: choose one of {', '.join(KINDS)}")
     if isinstance(model.vae.latents, HamiltonianLatents):
-        raise VaeworksError("the codes of Hamiltonian latents move with the prior, so no prior can be fitted to them: train one with --set prior.kind=...")
+        raise VaeworksError(
+            "the codes of Hamiltonian latents move with the prior, so no prior can be fitted to them: train one with --set prior.kind=..."
+        )
     recipe = parse_recipe(model.recipe.to_toml(), model.recipe.name, [f"prior.kind={KINDS[kind]}", *overrides])
     torch.manual_seed(seed)
     vae = build_vae(recipe, model.schema).to(model.device)
@@ -70,7 +72,9 @@ def fit_prior(
     else:
         _maximise(vae.prior, (z, context), (held_z, held_context), steps, batch_size, learning_rate, progress)
     return FittedPrior(
-        Model(vae, model.schema, recipe, device=model.device), _mean_log_prob(model.vae.prior, held_z, held_context), _mean_log_prob(vae.prior, held_z, held_context)
+        Model(vae, model.schema, recipe, device=model.device),
+        _mean_log_prob(model.vae.prior, held_z, held_context),
+        _mean_log_prob(vae.prior, held_z, held_context),
     )
 
 

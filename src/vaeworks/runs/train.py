@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from vaeworks.data import Data, Items, Options, Source, open_data
-from vaeworks.errors import ArtifactError
+from vaeworks.errors import ArtifactError, RecipeError
 from vaeworks.evaluation import Figures
 from vaeworks.files import replace_file
 from vaeworks.model import Schema
@@ -111,18 +111,21 @@ def train_run(
     size = sum(p.numel() for p in vae.parameters())
     threads = threads_for(vae, min(trainer.batch_size * trainer.accumulate, len(data.train)), chosen_device)
     say(f"Training {size:,} parameters on {chosen_device} ({threads} thread{'s' * (threads > 1)}), seed {seed}.")
-    history = trainer.fit(
-        vae,
-        objective,
-        data,
-        folder=folder,
-        device=chosen_device,
-        seed=seed,
-        max_minutes=max_minutes,
-        resume=resume,
-        checkpoint_seconds=checkpoint_seconds,
-        progress=progress,
-    )
+    try:
+        history = trainer.fit(
+            vae,
+            objective,
+            data,
+            folder=folder,
+            device=chosen_device,
+            seed=seed,
+            max_minutes=max_minutes,
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=progress,
+        )
+    except (ValueError, NotImplementedError) as error:  # an objective that has met what it cannot weigh
+        raise RecipeError(f"this combination of parts cannot be trained: {error}") from error
     say(_ending(history))
     model = Model(vae, data.schema, made, device=chosen_device)
     if folder is not None:
