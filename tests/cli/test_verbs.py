@@ -22,6 +22,7 @@ import vaeworks as vw
 from vaeworks.check import CheckResult
 from vaeworks.data import Options, open_data
 from vaeworks.recipes import load_recipe, recipe_names
+from vaeworks.recipes.knobs import AXES
 
 Vae = Callable[..., Any]
 QUICK = ("--epochs", 1, "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]", "--device", "cpu")
@@ -265,6 +266,9 @@ def test_recipes(vae: Vae) -> None:
     out = vae("recipes").out
     assert all(name in out for name in recipe_names())
     assert tomllib.loads(vae("recipes", "conv").out)["encoder"]["kind"] == "conv"
+    listed = vae("recipes", "--parts").out
+    assert all(kind in listed for parts in AXES.values() for kind in parts)
+    assert "E_q[log p(x" in listed
     assert json.loads(vae("recipes", "--json").out)["mlp"]["latent_size"] == load_recipe("mlp")["latent_size"]
     assert json.loads(vae("recipes", "mlp", "--json").out)["name"] == "mlp"
 

@@ -31,7 +31,7 @@ from vaeworks.cli.options import (
     say,
     seed_of,
 )
-from vaeworks.cli.tables import comparison_table, figures_table, recipe_table
+from vaeworks.cli.tables import comparison_table, figures_table, parts_table, recipe_table
 from vaeworks.errors import VaeworksError
 
 if TYPE_CHECKING:
@@ -225,13 +225,20 @@ def compare(
     emit(result.to_json(), as_json, lambda: comparison_table(result))
 
 
-def recipes(name: Annotated[str | None, typer.Argument(help="A recipe to explain.", show_default=False)] = None, as_json: Json = False) -> None:
-    """List the built-in recipes, or print one in full.
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="A recipe to explain.", show_default=False)] = None,
+    parts: Annotated[bool, typer.Option("--parts", help="List the parts that recipes are made of, with their knobs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the built-in recipes, or print one in full, or list what they are made of.
 
     Example: [bold]vae recipes conv[/]
     """
     from vaeworks.recipes import load_recipe, recipe_names
 
+    if parts:
+        parts_table()
+        return
     if name is not None:
         chosen = load_recipe(name)
         emit(chosen.values, as_json, lambda: print(chosen.to_toml(), end=""))

@@ -77,6 +77,20 @@ def recipe_table(recipes: Iterable[Recipe]) -> None:
     _print(table)
 
 
+def parts_table() -> None:
+    """What can stand on each axis, with its knobs and their defaults."""
+    from rich.markup import escape
+
+    from vaeworks.recipes.knobs import AXES, knobs
+
+    table = _table("axis", "kind", "what it is", "knobs")
+    for axis, parts in AXES.items():
+        for kind, part in parts.items():
+            told = ", ".join(f"{name} {default}" for name, (_, default) in knobs(part).items())
+            table.add_row(axis, kind, escape((part.__doc__ or "").strip().split("\n")[0]), escape(told))
+    _print(table)
+
+
 def check_table(results: Iterable[CheckResult]) -> None:
     """Each check with what was measured and what is exact."""
     table = _table("check", "measured", "exact", "tolerance", "", "seconds")
