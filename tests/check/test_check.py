@@ -116,6 +116,12 @@ def test_finds_a_mean_over_coordinates_in_place_of_a_sum(monkeypatch: pytest.Mon
     assert "importance sampling: value" in failures("importance sampling")
 
 
+def test_finds_chains_that_forget_the_momentum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proposals accepted whatever the energy: the estimate is no longer one of log p(x)."""
+    monkeypatch.setattr(torch, "log", lambda *_: torch.tensor(-math.inf))
+    assert "annealed importance sampling: sandwich" in failures("annealed importance sampling")
+
+
 @pytest.mark.parametrize("factor", [-1.0, 0.5], ids=["wrong sign", "mean over dimensions"])
 def test_finds_a_wrong_kl(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     right = base.kl_divergence

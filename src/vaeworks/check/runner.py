@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 
+from vaeworks.check.annealed import check_annealed
 from vaeworks.check.bounds import check_bounds
 from vaeworks.check.divergences import check_divergences
 from vaeworks.check.gradients import check_gradients
@@ -26,6 +27,7 @@ CHECKS: dict[str, Check] = {
     "divergences": check_divergences,
     "gradients": check_gradients,
     "importance sampling": check_importance,
+    "annealed importance sampling": check_annealed,
     "bounds": check_bounds,
     "probabilistic PCA": check_probabilistic_pca,
 }
