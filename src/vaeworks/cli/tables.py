@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vaeworks.recipes import Recipe
     from vaeworks.runs import Comparison
 
-__all__ = ["check_table", "comparison_table", "figures_table", "recipe_table"]
+__all__ = ["check_table", "comparison_table", "figures_table", "parts_table", "recipe_table"]
 
 NAMES = {
     "log_px": "log p(x)",
