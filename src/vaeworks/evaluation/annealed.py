@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaeworks.latents import FlatLatents, context_of
 from vaeworks.model import VAE
+from vaeworks.objectives.iwae import log_mean_exp
 from vaeworks.trace import Batch
 
 __all__ = ["Annealed", "Sandwich", "annealed_log_prob", "bidirectional", "temperatures"]
@@ -69,7 +70,7 @@ def annealed_log_prob(
     target = _Target(vae, batch)
     sizes = _tuned(target, min(chains, 4), steps, leapfrogs)
     log_w, accepted = _anneal(target, target.prior_sample(chains), temperatures(steps), sizes, leapfrogs, progress)
-    return Annealed(_log_mean(log_w), _standard_error(log_w), accepted)
+    return Annealed(log_mean_exp(log_w), _standard_error(log_w), accepted)
 
 
 def bidirectional(vae: VAE, n: int = 100, *, chains: int = 16, steps: int = 1000, leapfrogs: int = 10, context: Tensor | None = None) -> Sandwich:
@@ -83,7 +84,7 @@ def bidirectional(vae: VAE, n: int = 100, *, chains: int = 16, steps: int = 1000
     betas = temperatures(steps)
     forward, _ = _anneal(target, target.prior_sample(chains), betas, sizes, leapfrogs)
     backward, _ = _anneal(target, z.expand(chains, *z.shape), betas.flip(0), sizes.flip(0), leapfrogs)
-    return Sandwich(_log_mean(forward), -_log_mean(backward))
+    return Sandwich(log_mean_exp(forward), -log_mean_exp(backward))
 
 
 class _Target:
@@ -172,10 +173,6 @@ def _tuned(target: _Target, chains: int, steps: int, leapfrogs: int) -> Tensor:
         size = (size * torch.exp(0.1 * (share - ACCEPTED))).clamp(1e-4, 2.0)
         found.append(size)
     return torch.stack(found)
-
-
-def _log_mean(log_w: Tensor) -> Tensor:
-    return log_w.logsumexp(0) - math.log(len(log_w))
 
 
 def _standard_error(log_w: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaeworks.data import Items
 from vaeworks.latents import context_of
 from vaeworks.model import VAE, Schema
+from vaeworks.objectives.iwae import log_mean_exp
 
 __all__ = ["Information", "information", "jackknife"]
 
@@ -44,7 +45,7 @@ def information(vae: VAE, items: Items, schema: Schema, *, most: int = 5000, see
         z = q.rsample()
         own = q.log_prob(z).double()
         parts = torch.cat([other.log_prob(z[:, None]).double() for other in posteriors], 1)  # (b, N): every z under every posterior
-        aggregate = parts.logsumexp(1) - math.log(len(chosen))
+        aggregate = log_mean_exp(parts, 1)
         total += float((own - aggregate).sum())
         squares += float((own - aggregate).square().sum())
         priors += float((aggregate - vae.prior(batch.context).log_prob(z).double()).sum())
@@ -67,9 +68,8 @@ def jackknife(log_w: Tensor, order: int = 1) -> Tensor:
     def bound(size: int) -> Tensor:
         """The mean of the bound over all subsets of k - size left-out weights."""
         if size == k:
-            return log_w.logsumexp(0) - math.log(k)
-        rows = [_without(log_w, out).logsumexp(0) for out in _subsets(k, k - size)]
-        return torch.stack(rows).mean(0) - math.log(size)
+            return log_mean_exp(log_w)
+        return torch.stack([log_mean_exp(_without(log_w, out)) for out in _subsets(k, k - size)]).mean(0)
 
     total = torch.zeros_like(log_w[0])
     for j in range(order + 1):

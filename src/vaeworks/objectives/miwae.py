@@ -46,12 +46,18 @@ class MIWAE(Objective):
 
     def forward(self, trace: Trace, batch: Batch, weight: Tensor | float = 1.0) -> Loss:
         parts = Weights(trace, batch, self.beta * weight)
+        return Loss(-self._bound(parts.log_w).mean(), self._terms(parts))
+
+    def _bound(self, log_w: Tensor) -> Tensor:
+        """The mean over groups of their bounds, (B,)."""
+        return log_mean_exp(_grouped(log_w, self.groups), 1).mean(0)
+
+    def _terms(self, parts: Weights) -> dict[str, Tensor]:
         terms = parts.terms()
-        terms["miwae"] = log_mean_exp(_grouped(terms["elbo"], self.groups), 1).mean(0)
-        return Loss(-log_mean_exp(_grouped(parts.log_w, self.groups), 1).mean(), terms)
+        return terms | {"miwae": self._bound(terms["elbo"])}
 
 
-class PIWAE(Objective):
+class PIWAE(MIWAE):
     """Decoder and prior maximise the bound of all M K samples; the encoder that of M groups of K, whose gradient is less noisy.
 
     samples: K. groups: M; M K samples are drawn per item.
@@ -62,26 +68,13 @@ class PIWAE(Objective):
 
     compilable = False
 
-    def __init__(
-        self,
-        *,
-        samples: Annotated[int, Field(gt=0)] = 8,
-        groups: Annotated[int, Field(gt=0)] = 8,
-        beta: Annotated[float, Field(ge=0)] = 1.0,
-        schedule: Schedule | None = None,
-    ):
-        super().__init__(samples * groups, schedule)
-        self.groups, self.beta = groups, beta
-
     def forward(self, trace: Trace, batch: Batch, weight: Tensor | float = 1.0) -> Loss:
         beta = self.beta * weight
         parts = Weights(trace, batch, beta)
-        terms = parts.terms()
-        terms["miwae"] = log_mean_exp(_grouped(terms["elbo"], self.groups), 1).mean(0)
         value = -log_mean_exp(parts.log_w).mean()
         if torch.is_grad_enabled():
             value = surrogate(value, self._two_gradients(trace, parts, beta))
-        return Loss(value, terms)
+        return Loss(value, self._terms(parts))
 
     def _two_gradients(self, trace: Trace, parts: Weights, beta: Tensor | float) -> Tensor:
         """A scalar to minimise: what enters through p(x, z) is weighed as in the bound of M K samples, what enters through z and q(z | x) as in that of M groups."""
