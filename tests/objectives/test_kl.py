@@ -3,6 +3,7 @@
 import torch
 from torch.distributions import Independent, Laplace, MultivariateNormal, Normal, StudentT, kl_divergence
 
+from vaeworks.distributions import StandardNormal
 from vaeworks.objectives import analytic_kl, kl_per_dimension
 from vaeworks.trace import Latent
 
@@ -47,3 +48,10 @@ def test_it_is_sampled_where_that_is_asked_for() -> None:
     assert sampled.shape == (100_000, 4, 3)
     error = sampled.std(0) / 100_000**0.5
     assert ((sampled.mean(0) - kl_per_dimension(latent)).abs() < 5 * error).all()
+
+
+def test_the_short_kl_to_a_standard_normal_is_the_long_one() -> None:
+    torch.manual_seed(0)
+    q = Normal(torch.randn(6, 3), torch.rand(6, 3) * 4 + 1e-3)
+    zeros, ones = torch.zeros(3), torch.ones(3)
+    torch.testing.assert_close(kl_divergence(q, StandardNormal(zeros, ones)), kl_divergence(q, Normal(zeros, ones)), rtol=1e-5, atol=1e-5)

@@ -7,6 +7,7 @@ from vaeworks.distributions.grid import DiscretisedLogistic, DiscretisedLogistic
 from vaeworks.distributions.observable import Factorised, Observable
 from vaeworks.distributions.planar import ForwardFlow, PlanarStep, RadialStep
 from vaeworks.distributions.point import PointMass
+from vaeworks.distributions.standard_normal import StandardNormal
 from vaeworks.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 from vaeworks.distributions.wrapped_normal import WrappedNormal
 
@@ -25,6 +26,7 @@ __all__ = [
     "PlanarStep",
     "PointMass",
     "RadialStep",
+    "StandardNormal",
     "UniformSphere",
     "VonMisesFisher",
     "WrappedNormal",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent
 
+from vaeworks.distributions import StandardNormal
 from vaeworks.priors.base import Prior
 
 __all__ = ["StandardNormalPrior"]
@@ -22,4 +23,4 @@ class StandardNormalPrior(Prior):
         self.register_buffer("scale", torch.ones(latent_size), persistent=False)
 
     def forward(self, context: Tensor | None = None) -> Distribution:
-        return Independent(Normal(self.loc, self.scale, validate_args=False), 1, validate_args=False)
+        return Independent(StandardNormal(self.loc, self.scale, validate_args=False), 1, validate_args=False)

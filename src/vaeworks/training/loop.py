@@ -6,7 +6,7 @@ import contextlib
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from vaeworks.errors import ArtifactError, TrainingError
 from vaeworks.files import read_tensors, write_tensors
 from vaeworks.model import VAE
 from vaeworks.objectives import Objective
+from vaeworks.training.adamw import AdamW
 from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
 from vaeworks.training.metrics import Record
 from vaeworks.training.pace import Pace, deferred_interrupt
@@ -109,10 +110,9 @@ class Loop:
         self.averaged: list[Tensor] = list(self.average.parameters())
         self.averaging: list[Tensor] = list(vae.parameters())
         self.opponents = [p for p in objective.parameters() if p.requires_grad]
-        fused = device.type != "mps"
-        self.optimizers = [torch.optim.AdamW(self.parameters, lr=knobs.learning_rate, weight_decay=knobs.weight_decay, fused=fused)]
+        self.optimizers = {"optimizer": AdamW(self.parameters, weight_decay=knobs.weight_decay)}
         if self.opponents:
-            self.optimizers.append(torch.optim.AdamW(self.opponents, lr=knobs.learning_rate, weight_decay=0, betas=(0.5, 0.9), fused=fused))
+            self.optimizers["opponent"] = AdamW(self.opponents, betas=(0.5, 0.9))
         self.bf16 = knobs.precision == "bf16" or (knobs.precision == "auto" and bf16_pays(device))
         pays = knobs.compile == "on" or (knobs.compile == "auto" and compilation_pays(vae, device, self.state.steps * self.batch_size))
         self.loss = compiled(self._loss) if pays and objective.compilable else self._loss
@@ -160,8 +160,6 @@ class Loop:
         """One update; a step whose gradient is not finite changes nothing."""
         knobs, state = self.knobs, self.state
         progress = state.step / state.steps
-        for optimizer in self.optimizers:
-            optimizer.param_groups[0]["lr"] = knobs.learning_rate_at(progress)
         weight = self.objective.weight(progress)
         total = torch.zeros((), device=self.device)
         for index in self._index().chunk(knobs.accumulate):
@@ -170,12 +168,13 @@ class Loop:
             ((value if opponent is None else value + opponent) * share).backward()  # neither reaches the parameters of the other
             total += value.detach() * share
         gradients, theirs = ([p.grad for p in side if p.grad is not None] for side in (self.parameters, self.opponents))
-        norm = math.sqrt(sum(float(torch.dot(g, g)) for g in (g.flatten() for g in gradients)))
+        norm = math.sqrt(sum([torch.dot(g, g).item() for g in [g.flatten() for g in gradients]]))
         state.step += 1
         if math.isfinite(norm) and all(bool(g.isfinite().all()) for g in theirs):
             if norm > knobs.clip:
                 torch._foreach_mul_(gradients, knobs.clip / norm)
-            for optimizer in self.optimizers:
+            for optimizer in self.optimizers.values():
+                optimizer.learning_rate = knobs.learning_rate_at(progress)
                 optimizer.step()
             self.bad = 0
             self.loss_sum += total
@@ -255,11 +254,9 @@ class Loop:
         modules: dict[str, torch.nn.Module] = {"model": self.vae, "objective": self.objective}
         return modules if self.average is self.vae else modules | {"average": self.average}
 
-    def _moments(self) -> Iterator[tuple[torch.optim.Optimizer, Tensor, str]]:
-        """Every parameter with its optimiser and the name that its moments have in a checkpoint."""
-        for optimizer, parameters, name in zip(self.optimizers, (self.parameters, self.opponents), ("optimizer", "opponent"), strict=False):
-            for i, parameter in enumerate(parameters):
-                yield optimizer, parameter, f"{name}.{i}."
+    def _moments(self) -> dict[str, Tensor]:
+        """What the optimisers remember, by the names that it has in a checkpoint."""
+        return {f"{part}.{name}": t for part, optimizer in self.optimizers.items() for name, t in optimizer.named_moments()}
 
     def _save(self) -> None:
         """Everything that decides how training goes on."""
@@ -267,9 +264,7 @@ class Loop:
             return
         tensors = {f"{part}.{name}": t for part, module in self._modules().items() for name, t in module.state_dict().items()}
         tensors |= {f"best.{name}": t for name, t in self.best.items()}
-        for optimizer, p, prefix in self._moments():
-            tensors |= {prefix + name: t for name, t in optimizer.state[p].items()}
-        tensors |= {"random.cpu": torch.get_rng_state(), "loss_sum": self.loss_sum}
+        tensors |= self._moments() | {"random.cpu": torch.get_rng_state(), "loss_sum": self.loss_sum}
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         facts = {
@@ -285,8 +280,8 @@ class Loop:
         try:
             for part, module in self._modules().items():
                 module.load_state_dict({n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")})
-            for optimizer, p, prefix in self._moments():
-                optimizer.state[p] = {n.removeprefix(prefix): t.to(self.device) for n, t in tensors.items() if n.startswith(prefix)}
+            for name, moment in self._moments().items():
+                moment.copy_(tensors[name])
             self.best = {n.removeprefix("best."): t.to(self.device) for n, t in tensors.items() if n.startswith("best.")}
             self.loss_sum, self.loss_count, self.bad = tensors["loss_sum"].to(self.device), facts["loss_count"], facts["bad"]
             self.state = _State(**facts["state"])
