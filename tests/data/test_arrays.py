@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vaeworks.data import Options, open_data
+from vaeworks.data import Options, open_data, read_items
+from vaeworks.data.arrays import from_array, with_context, with_factors
+from vaeworks.data.describe import describe
 from vaeworks.errors import DataError
 
 
@@ -239,3 +241,73 @@ def test_binarisation_of_colour_or_real_data_is_refused(rng) -> None:
         open_data(rng.integers(0, 256, (20, 3, 8, 8), dtype=np.uint8), options=Options(binarisation="dynamic"))
     with pytest.raises(DataError, match="real numbers, which cannot be binarised"):
         open_data(rng.random((20, 8, 8)), options=Options(binarisation="threshold"))
+
+
+def test_numbers_beside_the_items_get_names(rng) -> None:
+    raw = from_array(rng.integers(0, 256, (5, 8, 8), dtype=np.uint8), "x", None)
+    one = with_context(raw, np.arange(5))
+    assert (one.columns, one.context.tolist()) == (("c0",), [[0], [1], [2], [3], [4]])
+    two = with_context(raw, np.eye(5)[:, :2], np.array(["age", "height"]))
+    assert two.columns == ("age", "height")
+    taken = two.take(np.array([3, 1]))
+    assert taken.context.tolist() == [[0, 0], [0, 1]]
+    made = with_factors(raw, np.arange(10.0).reshape(5, 2))
+    assert (made.factor_names, made.factors.dtype) == (("factor0", "factor1"), np.int64)
+    assert made.take(np.array([4])).factors.tolist() == [[8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("attach", "numbers", "names", "says"),
+    [
+        (with_context, np.zeros((4, 2)), None, r"x has 5 items and context of shape \(4, 2\): give one row"),
+        (with_context, np.zeros((5, 0)), None, r"context of shape \(5, 0\)"),
+        (with_context, np.zeros((5, 2, 2)), None, r"context of shape \(5, 2, 2\)"),
+        (with_context, np.array([[0.0, 1], [2, np.nan], [0, 0], [0, 0], [0, 0]]), None, "item 1 is nan in column c1: fill it"),
+        (with_context, np.full(5, 1e300), None, "item 0 is inf in column c0"),
+        (with_context, np.array(["a"] * 5), None, "context of type <U1: give numbers"),
+        (with_context, np.zeros((5, 2)), np.array(["age"]), "context of 2 columns, and the names age: give a different name for each"),
+        (with_context, np.zeros((5, 2)), np.array(["age", "age"]), "give a different name for each"),
+        (with_factors, np.zeros((3, 2), dtype=int), None, r"factors of shape \(3, 2\)"),
+        (with_factors, np.full((5, 2), 0.5), None, "factors of type float64: give integers"),
+        (with_factors, np.full((5, 2), np.inf), None, "give integers"),
+    ],
+)
+def test_what_cannot_stand_beside_the_items_is_refused(rng, attach, numbers, names, says) -> None:
+    raw = from_array(rng.integers(0, 256, (5, 8, 8), dtype=np.uint8), "x", None)
+    with pytest.raises(DataError, match=says):
+        attach(raw, numbers, names)
+
+
+def test_columns_are_measured_on_training_items(rng) -> None:
+    raw = from_array(rng.integers(0, 256, (6, 8, 8), dtype=np.uint8), "x", None)
+    numbers = np.stack([np.arange(6.0), np.full(6, 7.1)], 1)
+    train = np.array([True, True, False, True, False, False])
+    schema = describe(with_context(raw, numbers), train)
+    assert schema.columns == ("c0", "c1")
+    np.testing.assert_allclose(schema.column_means, [np.mean([0, 1, 3]), 7.1], rtol=1e-6)
+    np.testing.assert_allclose(schema.column_scales, [np.std([0, 1, 3]), 1], rtol=1e-6)
+    assert describe(raw, train).columns == ()
+
+
+def test_npz_files_hold_context_and_factors(rng, tmp_path) -> None:
+    pictures = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    ages, made = rng.normal(size=(40, 2)), np.stack([np.arange(40) % 4, np.arange(40) % 5], 1)
+    np.savez(tmp_path / "a.npz", x=pictures, context=ages, context_names=["age", "height"], factors=made, factor_names=["hue", "size"])
+    data = open_data(tmp_path / "a.npz")
+    assert data.schema.columns == ("age", "height")
+    np.testing.assert_allclose(data.schema.column_means, data.train.context.double().mean(0), rtol=1e-5)
+    known = {picture.tobytes(): (age, factor) for picture, age, factor in zip(pictures, ages, made, strict=True)}
+    for items in (data.train, data.validation, data.test, read_items(tmp_path / "a.npz", data.schema)):
+        assert items.factor_names == ("hue", "size")
+        for picture, age, factor in zip(items.values.numpy(), items.context.numpy(), items.factors.tolist(), strict=True):
+            np.testing.assert_allclose(age, known[picture.tobytes()][0], rtol=1e-6)
+            assert factor == known[picture.tobytes()][1].tolist()
+
+
+def test_an_official_split_has_its_context(rng, tmp_path) -> None:
+    pictures, numbers = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8), np.arange(40.0)
+    np.savez(tmp_path / "a.npz", x_train=pictures[:30], x_test=pictures[30:], context_train=numbers[:30], context_test=numbers[30:])
+    assert sorted(open_data(tmp_path / "a.npz").test.context[:, 0].tolist()) == numbers[30:].tolist()
+    np.savez(tmp_path / "b.npz", x_train=pictures[:30], x_test=pictures[30:], context_train=np.zeros((30, 2)), context_test=np.zeros((10, 3)))
+    with pytest.raises(DataError, match=r"context_train and context_test have rows of shape \(2,\), \(3,\): make them agree"):
+        open_data(tmp_path / "b.npz")

@@ -6,6 +6,8 @@ import torch
 from PIL import Image
 
 from vaeworks.data import Options, open_data, read_items
+from vaeworks.data.arrays import from_array, with_context
+from vaeworks.data.conform import conform
 from vaeworks.errors import DataError
 from vaeworks.model.schema import Schema
 
@@ -193,3 +195,16 @@ def test_whites_stay_white_whatever_else_is_in_the_batch(pixels) -> None:
 
 def test_limit_applies_to_what_is_read(pixels) -> None:
     assert len(read_items(pixels, GREY, options=Options(limit=2))) == 2
+
+
+def test_columns_are_put_in_the_models_order(pixels) -> None:
+    schema = dataclasses.replace(GREY, context="vector", columns=("age", "height"), column_means=(0.0, 0.0), column_scales=(1.0, 1.0))
+    raw = with_context(from_array(pixels, "x", None), np.arange(18).reshape(6, 3), np.array(["height", "shoe", "age"]))
+    found = conform(raw, schema, None, 0)
+    assert found.columns == ("age", "height")
+    assert found.context.tolist() == [[3 * i + 2, 3 * i] for i in range(6)]
+    other = with_context(from_array(pixels, "x", None), np.arange(6), np.array(["age"]))
+    with pytest.raises(DataError, match="x has the columns age, and the model is conditional on height too: give all of age, height"):
+        conform(other, schema, None, 0)
+    ignored = conform(other, dataclasses.replace(schema, context="none"), None, 0)
+    assert (ignored.context, ignored.columns) == (None, ())

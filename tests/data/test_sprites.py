@@ -112,3 +112,11 @@ def test_it_is_a_source_of_its_own() -> None:
     assert len(data.train) + len(data.validation) + len(data.test) == 500
     with pytest.raises(DataError, match="its pictures are black and white already: use sprites"):
         open_data("sprites:dynamic")
+
+
+def test_its_items_say_what_they_were_made_from() -> None:
+    data = open_data("sprites", options=Options(limit=300))
+    for items in (data.train, data.validation, data.test):
+        assert items.factor_names == tuple(FACTORS)
+        np.testing.assert_array_equal(render(items.factors.numpy()), items.values)
+        np.testing.assert_array_equal(items.labels, items.factors[:, 0])

@@ -298,6 +298,8 @@ def test_resuming_asks_for_the_same_run(tmp_path: Path) -> None:
         train_run("digits", out=folder, options=Options(limit=70), resume=True, device="cpu")
     with pytest.raises(ArtifactError, match="another recipe"):
         train_run("digits", out=folder, options=FEW, overrides=[*SMALL, "latent_size=3"], resume=True, device="cpu")
+    with pytest.raises(ArtifactError, match="begun with all labels: resume without --labels"):
+        train_run("digits", out=folder, options=Options(limit=80, labels=20), resume=True, device="cpu")
     again = train_run("digits", out=folder, options=FEW, resume=True, device="cpu")
     assert again.model.recipe["latent_size"] == 2
     assert "as the run in" in again.choices[0]

@@ -1,4 +1,4 @@
-"""Arrays and tensors as items: which axis is which, and what their labels are called."""
+"""Arrays and tensors as items: which axis is which, what their labels are called, and what else is known of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaeworks.data.raw import Raw
 from vaeworks.errors import DataError
 from vaeworks.model.schema import Schema
 
-__all__ = ["arrange", "check_shape", "from_array", "name_labels"]
+__all__ = ["arrange", "check_shape", "from_array", "name_labels", "with_context", "with_factors"]
 
 _MOST_CLASSES = 1000
 
@@ -124,3 +124,40 @@ def name_labels(raw: Raw, labels: NDArray[Any]) -> Raw:
         return raw.note(f"Labels take {len(found)} values for {len(raw)} items, too many for classes, and were left out.")
     classes = tuple(str(int(c)) if whole else str(c) for c in found)
     return replace(raw, labels=numbers.astype(np.int64).reshape(-1), classes=classes).note(f"Labels: {len(classes)} classes.")
+
+
+def with_context(raw: Raw, context: NDArray[Any], names: NDArray[Any] | None = None) -> Raw:
+    """``raw`` with numbers (N,) or (N, C) beside its items, called c0, c1 ... unless they have names. DataError where they are no finite numbers or too few."""
+    columns, names_of = _table(raw, context, names, "context", "c")
+    if columns.dtype.kind not in "buif":
+        raise DataError(f"{raw.source}: context of type {columns.dtype}: give numbers, a column of 0 and 1 for each category")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told of
+        columns = columns.astype(np.float32)
+    if not np.isfinite(columns).all():
+        row, column = np.argwhere(~np.isfinite(columns))[0]
+        raise DataError(
+            f"{raw.source}: the context of item {row} is {columns[row, column]} in column {names_of[column]}: fill it, or leave the item out"
+        )
+    return replace(raw, context=columns, columns=names_of).note(f"Context: {len(names_of)} numbers beside each item ({', '.join(names_of[:10])}).")
+
+
+def with_factors(raw: Raw, factors: NDArray[Any], names: NDArray[Any] | None = None) -> Raw:
+    """``raw`` with factors of variation (N, F), integers, called factor0, factor1 ... unless they have names. DataError where they are none."""
+    numbers, names_of = _table(raw, factors, names, "factors", "factor")
+    if numbers.dtype.kind not in "bui" and not (numbers.dtype.kind == "f" and (np.isfinite(numbers) & (numbers == np.rint(numbers))).all()):
+        raise DataError(f"{raw.source}: factors of type {numbers.dtype}: give integers, a number for each value of a factor")
+    return replace(raw, factors=numbers.astype(np.int64), factor_names=names_of).note(f"Factors of variation: {', '.join(names_of[:10])}.")
+
+
+def _table(raw: Raw, table: NDArray[Any], names: NDArray[Any] | None, what: str, letter: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """``table`` (N, C), a row for each item, and the names of its columns."""
+    table = np.asarray(table)
+    table = table[:, None] if table.ndim == 1 else table
+    if table.ndim != 2 or len(table) != len(raw) or not table.shape[1]:
+        raise DataError(f"{raw.source} has {len(raw)} items and {what} of shape {table.shape}: give one row of numbers for each item")
+    told = [f"{letter}{i}" for i in range(table.shape[1])] if names is None else [str(name) for name in np.ravel(names)]
+    if len(told) != table.shape[1] or len(set(told)) < len(told):
+        raise DataError(
+            f"{raw.source}: {what} of {table.shape[1]} columns, and the names {', '.join(told[:10])}: give a different name for each column"
+        )
+    return table, tuple(told)

@@ -14,7 +14,7 @@ from vaeworks.data.download import cache
 from vaeworks.data.options import Options
 from vaeworks.data.raw import Raw
 from vaeworks.data.relatives import load_relative, load_static_mnist
-from vaeworks.data.sprites import SHAPES, render, sample
+from vaeworks.data.sprites import FACTORS, SHAPES, render, sample
 from vaeworks.errors import DataError
 from vaeworks.model.schema import Binarisation
 
@@ -78,9 +78,9 @@ def _digits() -> Raw:
 
 def _sprites(options: Options) -> Raw:
     factors = sample(SPRITES, options.seed)
-    raw = Raw(render(factors), 2, "sprites", factors[:, 0].astype(np.int64), SHAPES)
+    raw = Raw(render(factors), 2, "sprites", factors[:, 0], SHAPES, factors=factors, factor_names=tuple(FACTORS))
     return raw.note(
-        f"sprites: {len(raw)} pictures of one shape each, 64x64, black and white, drawn on the spot after dSprites; the label is the shape."
+        f"sprites: {len(raw)} pictures of one shape each, 64x64, black and white, drawn on the spot after dSprites; the label is the shape, and its factors of variation are known."
     )
 
 

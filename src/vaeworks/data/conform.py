@@ -70,7 +70,7 @@ def conform(raw: Raw, schema: Schema, wanted: Binarisation | None, seed: int) ->
         raw = changed(raw, bernoulli(raw.values, raw.levels, seed), 2, seed)
     if raw.levels != schema.levels:
         raw = changed(raw, requantise(raw.values, raw.levels, schema.levels), schema.levels, seed)
-    return _relabel(raw, schema)
+    return _arrange_columns(_relabel(raw, schema), schema)
 
 
 def _relabel(raw: Raw, schema: Schema) -> Raw:
@@ -80,3 +80,18 @@ def _relabel(raw: Raw, schema: Schema) -> Raw:
     known = {name: i for i, name in enumerate(schema.classes)}
     table = np.array([*(known.get(name, -1) for name in raw.classes), -1], dtype=np.int64)
     return replace(raw, labels=table[raw.labels], classes=schema.classes) if known else replace(raw, labels=None, classes=())
+
+
+def _arrange_columns(raw: Raw, schema: Schema) -> Raw:
+    """The numbers beside the items in the order of the model's columns, by name; DataError where a model that is conditional on them misses one."""
+    if raw.context is None or raw.columns == schema.columns:
+        return raw
+    missing = [name for name in schema.columns if name not in raw.columns]
+    if missing and schema.context == "vector":
+        raise DataError(
+            f"{raw.source} has the columns {', '.join(raw.columns[:10])}, and the model is conditional on {', '.join(missing[:10])} too: "
+            f"give all of {', '.join(schema.columns[:10])}, named by context_names"
+        )
+    known = () if missing else schema.columns
+    context = raw.context[:, [raw.columns.index(name) for name in known]] if known else None
+    return replace(raw, context=context, columns=known)

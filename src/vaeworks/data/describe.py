@@ -25,6 +25,7 @@ def describe(raw: Raw, train: NDArray[np.bool_]) -> Schema:
         found = f"every value of its {len(values)} training items is {values.min():g}"
         raise DataError(f"{raw.source} is constant, {found}, so there is nothing to learn: give data that vary")
     low, high, mean, std = _levels(values, raw) if raw.levels else _real(values)
+    means, scales = ((), ()) if raw.context is None else _columns(raw.context[train])
     return Schema(
         shape=tuple(int(n) for n in values.shape[1:]),
         mode=raw.mode,
@@ -37,6 +38,9 @@ def describe(raw: Raw, train: NDArray[np.bool_]) -> Schema:
         count=len(values),
         mean=mean,
         std=std,
+        columns=raw.columns,
+        column_means=means,
+        column_scales=scales,
     )
 
 
@@ -67,3 +71,9 @@ def _real(values: NDArray[Any]) -> tuple[float, float, float, float]:
         square += float((x * x).sum())
     mean = total / values.size
     return low, high, mean, float(np.sqrt(max(0.0, square / values.size - mean**2)))
+
+
+def _columns(context: NDArray[np.float32]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each column, 1 for the deviation of one that never changes."""
+    means, scales = context.mean(0, dtype=np.float64), context.std(0, dtype=np.float64)
+    return tuple(means.tolist()), tuple(np.where(context.min(0) < context.max(0), scales, 1.0).tolist())

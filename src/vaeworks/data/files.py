@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vaeworks.data.arrays import from_array, name_labels
+from vaeworks.data.arrays import from_array, name_labels, with_context, with_factors
 from vaeworks.data.idx import is_idx_name, labels_beside, read_idx
 from vaeworks.data.npy import npz_keys, read_npy, read_npz
 from vaeworks.data.raw import FREE, TEST, Raw
@@ -54,7 +54,7 @@ def _from_npz(path: Path, like: Schema | None) -> Raw:
         )
     labels = next((key for key in _LABELS if key in keys and key != images), None)
     arrays = read_npz(path, *(key for key in (images, labels) if key is not None))
-    return from_array(arrays[0], path.name, like, arrays[1] if labels is not None else None)
+    return _beside(from_array(arrays[0], path.name, like, arrays[1] if labels is not None else None), path, keys, "")
 
 
 def _train_and_test(path: Path, keys: list[str], like: Schema | None) -> Raw:
@@ -64,6 +64,22 @@ def _train_and_test(path: Path, keys: list[str], like: Schema | None) -> Raw:
         raise DataError(f"{path}: x_train has items of shape {train.shape[1:]} and x_test of shape {test.shape[1:]}: make them agree")
     raw = from_array(np.concatenate([train, test]), path.name, like)
     raw = replace(raw, parts=np.repeat(np.array([FREE, TEST], dtype=np.int8), [len(train), len(test)]))
+    raw = _beside(raw, path, keys, "_train", "_test")
     if "y_train" not in keys or "y_test" not in keys:
         return raw
     return name_labels(raw, np.concatenate(read_npz(path, "y_train", "y_test")))
+
+
+def _beside(raw: Raw, path: Path, keys: list[str], *parts: str) -> Raw:
+    """``raw`` with the context and the factors of variation that the file holds beside its pictures."""
+    for key, names, add in (("context", "context_names", with_context), ("factors", "factor_names", with_factors)):
+        found = [key + part for part in parts if key + part in keys]
+        if len(found) < len(parts):
+            continue
+        arrays = read_npz(path, *found)
+        if len({array.shape[1:] for array in arrays}) > 1:
+            raise DataError(
+                f"{path}: {' and '.join(found)} have rows of shape {', '.join(str(array.shape[1:]) for array in arrays)}: make them agree"
+            )
+        raw = add(raw, np.concatenate(arrays), read_npz(path, names)[0] if names in keys else None)
+    return raw

@@ -1,4 +1,4 @@
-"""Items in memory: stored values as compact integers, with labels and names beside them."""
+"""Items in memory: stored values as compact integers, with what is known of each beside them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ class Items:
     """File names, where items came from files."""
     observed: Tensor | None = None
     """(N, *shape) bool; None: everything is observed."""
+    context: Tensor | None = None
+    """(N, C) float32, numbers that items bring beside their values, in the units of ``schema.columns``."""
+    factors: Tensor | None = None
+    """(N, F) int64, what each item was made from, where that is known."""
+    factor_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -35,23 +40,28 @@ class Items:
         if names is not None:
             chosen = range(len(names))[index] if isinstance(index, slice) else index.tolist()
             names = tuple(names[i] for i in chosen)
-        return Items(
-            self.values[index],
-            None if self.labels is None else self.labels[index],
-            names,
-            None if self.observed is None else self.observed[index],
-        )
+        labels, observed, context, factors = (None if t is None else t[index] for t in (self.labels, self.observed, self.context, self.factors))
+        return Items(self.values[index], labels, names, observed, context, factors, self.factor_names)
 
     def to(self, device: torch.device | str) -> Items:
-        """The same items with their values on ``device``."""
-        labels, observed = (None if t is None else t.to(device) for t in (self.labels, self.observed))
-        return replace(self, values=self.values.to(device), labels=labels, observed=observed)
+        """The same items with what a batch is made of on ``device``."""
+        labels, observed, context = (None if t is None else t.to(device) for t in (self.labels, self.observed, self.context))
+        return replace(self, values=self.values.to(device), labels=labels, observed=observed, context=context)
+
+    def conditions(self, schema: Schema, index: Tensor | slice = slice(None)) -> Tensor | None:
+        """What a model of ``schema`` is conditional on, for the items at ``index``, (B, C); None where it is not. DataError for items that lack it."""
+        if schema.context == "none":
+            return None
+        labels, vectors = (None if t is None else t[index] for t in (self.labels, self.context))
+        context = schema.to_context(labels, vectors)
+        count = len(index) if isinstance(index, Tensor) else len(range(len(self))[index])
+        return None if context is None else context.to(self.values.device).expand(count, -1)
 
     def batch(self, schema: Schema, index: Tensor | slice, generator: torch.Generator | None = None) -> Batch:
-        """The items at ``index`` as a Batch, with their labels as context where the schema says so; ``generator`` drives dynamic binarisation."""
+        """The items at ``index`` as a Batch, with the context that the schema asks for; ``generator`` drives dynamic binarisation."""
         values = self.values.index_select(0, index) if isinstance(index, Tensor) else self.values[index]  # for bytes ten times as fast as indexing
-        context = None if schema.context == "none" else schema.to_context(None if self.labels is None else self.labels[index])
-        return Batch(schema.to_x(values, generator), None if self.observed is None else self.observed[index], context)
+        observed = None if self.observed is None else self.observed[index]
+        return Batch(schema.to_x(values, generator), observed, self.conditions(schema, index))
 
     def mean(self, schema: Schema, most: int = 10_000) -> Tensor:
         """The mean x of (the first ``most``) items, (*shape); 0 where a coordinate is never observed."""

@@ -37,6 +37,12 @@ class Raw:
     """(N,) keyed hashes of the values as the source holds them, once ``values`` are no longer those; None: they still are."""
     parts: NDArray[np.int8] | None = None
     """(N,) official split: TRAIN, VALIDATION, TEST, or FREE where an item may train or validate; None: there is no official split."""
+    context: NDArray[np.float32] | None = None
+    """(N, C) numbers beside the items, finite, named by ``columns``."""
+    columns: tuple[str, ...] = ()
+    factors: NDArray[np.int64] | None = None
+    """(N, F) what each item was made from, named by ``factor_names``."""
+    factor_names: tuple[str, ...] = ()
     binarisation: Binarisation = "none"
     notes: tuple[str, ...] = ()
 
@@ -51,14 +57,9 @@ class Raw:
     def take(self, index: NDArray[Any]) -> Raw:
         """The items at ``index`` (positions or a mask)."""
         names = None if self.names is None else tuple(np.array(self.names, dtype=object)[index])
-        return replace(
-            self,
-            values=self.values[index],
-            labels=None if self.labels is None else self.labels[index],
-            names=names,
-            keys=None if self.keys is None else self.keys[index],
-            parts=None if self.parts is None else self.parts[index],
-        )
+        held = self.labels, self.keys, self.parts, self.context, self.factors
+        labels, keys, parts, context, factors = (None if array is None else array[index] for array in held)
+        return replace(self, values=self.values[index], labels=labels, names=names, keys=keys, parts=parts, context=context, factors=factors)
 
     def note(self, *sentences: str) -> Raw:
         """The same items with more to tell."""

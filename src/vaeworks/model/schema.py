@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Binarisation", "Context", "Schema"]
 
 Binarisation = Literal["none", "threshold", "dynamic", "static"]
-Context = Literal["none", "label"]
+Context = Literal["none", "label", "partial-label", "vector"]
+COLUMNS = ("columns", "column_means", "column_scales")
+"""Fields of a Schema that artifacts of earlier versions lack."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,12 @@ class Schema:
     std: float = 0.5
     """Mean and standard deviation of x over the training items."""
     context: Context = "none"
-    """What the model is conditioned on: nothing, or the label as a one-hot vector."""
+    """What the model is conditioned on: nothing; the label as a one-hot vector; the label where it is known and zeros where not; the columns beside the items."""
+    columns: tuple[str, ...] = ()
+    """Names of the numbers that each item brings beside its values; empty where there are none."""
+    column_means: tuple[float, ...] = ()
+    column_scales: tuple[float, ...] = ()
+    """Mean and standard deviation of each column over the training items; a scale is 1 where a column never changes."""
     kind: Literal["image"] = "image"
 
     @property
@@ -65,19 +74,56 @@ class Schema:
     @property
     def context_size(self) -> int:
         """C, the numbers in one item's context; 0 where the model is not conditional."""
-        return len(self.classes) if self.context == "label" else 0
+        return {"none": 0, "vector": len(self.columns)}.get(self.context, len(self.classes))
 
-    def to_context(self, labels: Tensor | None) -> Tensor | None:
-        """Labels (N,) as context (N, C); None where the model is not conditional. DataError for items without a label."""
+    def to_context(self, labels: Tensor | None = None, vectors: Tensor | None = None) -> Tensor | None:
+        """Labels (N,), or ``vectors`` (N, C) in the columns' own units, as context (N, C); None where the model is not conditional.
+
+        Under "partial-label" an unknown label, -1, is a row of zeros, and so are no labels at all: one row (1, C), for as many items as there are. "vector" is
+        standardised. DataError for items without what the model is conditional on.
+        """
         if self.context == "none":
             return None
+        if self.context == "vector":
+            return self._standardised(vectors)
+        if labels is None and self.context == "partial-label":
+            return torch.zeros(1, len(self.classes), dtype=torch.float32)
         unknown = 0 if labels is None else int((labels < 0).sum())
-        if labels is None or unknown:
+        if labels is None or (unknown and self.context == "label"):
             count = "the items" if labels is None else f"{unknown} of {len(labels)} items"
             raise DataError(
                 f"the model is conditional on the label, and {count} have none of its classes ({', '.join(self.classes[:10])}): sort them into folders of these names"
             )
-        return torch.nn.functional.one_hot(labels, len(self.classes)).to(torch.float32)
+        one_hot = torch.nn.functional.one_hot(labels.clamp_min(0), len(self.classes)).to(torch.float32)
+        return one_hot.masked_fill_((labels < 0)[:, None], 0) if unknown else one_hot
+
+    def to_vector(self, given: Mapping[str, str | float]) -> Tensor:
+        """The number of every column by name, (1, C) in their own units; DataError where one is missing, unknown or no finite number."""
+        told = f"this model is conditional on {', '.join(self.columns)}"
+        if unknown := [name for name in given if name not in self.columns]:
+            raise DataError(f"{', '.join(unknown)}: no such column, {told}")
+        if missing := [name for name in self.columns if name not in given]:
+            raise DataError(f"{told}, and {', '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing: add --given {missing[0]}=NUMBER")
+        numbers = []
+        for name in self.columns:
+            try:
+                numbers.append(float(given[name]))
+            except ValueError:
+                numbers.append(math.nan)
+            if not math.isfinite(numbers[-1]):
+                raise DataError(f"{name}={given[name]} is no finite number: give one, such as {name}={self.column_means[self.columns.index(name)]:g}")
+        return torch.tensor([numbers])
+
+    def _standardised(self, vectors: Tensor | None) -> Tensor:
+        """``vectors`` (N, C) less the means, over the scales."""
+        if vectors is None or vectors.dim() != 2 or vectors.shape[1] != len(self.columns):
+            found = "none" if vectors is None else f"an array of shape {tuple(vectors.shape)}"
+            raise DataError(
+                f"the model is conditional on {len(self.columns)} columns ({', '.join(self.columns[:10])}), and the items bring {found}: "
+                f"give them beside the items, np.savez(file, x=..., context=...) with context of shape (N, {len(self.columns)})"
+            )
+        means, scales = (torch.tensor(told, dtype=torch.float32, device=vectors.device) for told in (self.column_means, self.column_scales))
+        return (vectors.to(torch.float32) - means) / scales
 
     def to_x(self, values: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Stored values (B, *shape) to x (B, *shape) in float32; ``generator`` (CPU) drives dynamic binarisation.
@@ -120,14 +166,18 @@ class Schema:
     def from_json(cls, data: dict[str, Any]) -> Schema:
         """The Schema stored in ``data``; ArtifactError where a field is missing, unknown or of the wrong kind."""
         try:
-            schema = cls(**{**data, "shape": tuple(data["shape"]), "classes": tuple(data["classes"])})
+            tuples = {"shape": data["shape"], "classes": data["classes"], **{name: data.get(name, ()) for name in COLUMNS}}
+            schema = cls(**{**data, **{name: tuple(values) for name, values in tuples.items()}})
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"the stored schema cannot be read: {error}; the file is damaged, or written by a newer version") from error
-        sizes, numbers = (*schema.shape, schema.levels + 1 if type(schema.levels) is int else 0), (schema.low, schema.high, schema.mean, schema.std)
+        sizes = (*schema.shape, schema.levels + 1 if type(schema.levels) is int else 0)
+        numbers = (schema.low, schema.high, schema.mean, schema.std, *schema.column_means, *schema.column_scales)
         if not all(type(size) is int and size > 0 for size in sizes) or not all(type(number) in {int, float} for number in numbers):
             raise ArtifactError(
                 f"the stored schema cannot be read: shape {schema.shape}, levels {schema.levels!r} or its range is no number in range"
             )
+        if not len(schema.columns) == len(schema.column_means) == len(schema.column_scales):
+            raise ArtifactError(f"the stored schema cannot be read: its {len(schema.columns)} columns do not have a mean and a scale each")
         known = schema.binarisation in get_args(Binarisation) and schema.context in get_args(Context)
         if schema.kind != "image" or not known or len(schema.shape) != 3:
             raise ArtifactError(

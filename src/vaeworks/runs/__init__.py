@@ -1,6 +1,6 @@
 """Runs: from data to a folder that holds a trained model and what is known of it, and back to a Model."""
 
-from vaeworks.runs.begun import Begun, begun, held_out_of
+from vaeworks.runs.begun import Begun, begun, data_of, held_out_of
 from vaeworks.runs.compare import Comparison, compare_recipes, compare_runs, show_comparison
 from vaeworks.runs.fit_prior import KINDS, FittedPrior, fit_prior
 from vaeworks.runs.model import Model, load
@@ -17,6 +17,7 @@ __all__ = [
     "begun",
     "compare_recipes",
     "compare_runs",
+    "data_of",
     "evaluation_budget",
     "fit_prior",
     "held_out_of",

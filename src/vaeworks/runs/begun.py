@@ -12,11 +12,11 @@ from vaeworks.data import Options, Source
 from vaeworks.errors import ArtifactError
 from vaeworks.files import replace_file
 
-__all__ = ["Begun", "begun", "held_out_of"]
+__all__ = ["Begun", "begun", "data_of", "held_out_of"]
 
 FILE = "run.json"
-TOLD = ("size", "binarisation", "data_dir", "static_file", "seed", "validation", "test", "limit", "strict")
-"""The options that decide which items a source gives and how they are split."""
+TOLD = ("size", "binarisation", "data_dir", "static_file", "seed", "validation", "test", "limit", "labels", "strict")
+"""The options that decide which items a source gives, how they are split and whose labels are hidden."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,13 @@ def held_out_of(folder: Path) -> tuple[str, Options] | None:
     if facts is None or facts.source is None:
         return None
     return facts.source, replace(Options(**facts.options), split="test")
+
+
+def data_of(folder: Path, data: str | None, described: str, options: Options) -> tuple[str, Options]:
+    """What a verb reads of the run in ``folder``: ``data`` by ``options``; or, where that is None, the held-out items of what the run learned from.
+
+    Where nobody wrote that down, ``described``, the schema's source, stands for it.
+    """
+    if data is not None:
+        return data, options
+    return held_out_of(folder) or (described, replace(options, split="test"))

@@ -12,6 +12,7 @@ from torch import Tensor
 from vaeworks.data import Items, Options, Source, read_items
 from vaeworks.errors import ArtifactError, DataError, VaeworksError
 from vaeworks.evaluation import Figures, LogProb, evaluate, log_prob, posterior_means
+from vaeworks.evaluation.figures import hidden
 from vaeworks.export import load_artifact, save_artifact
 from vaeworks.model import VAE, Schema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["Model", "load"]
+
+Wish = Mapping[str, str | int] | Tensor | None
+"""What a conditional model is asked to draw for: by name, or numbers for its columns."""
 
 
 class Model:
@@ -42,13 +46,11 @@ class Model:
         return self.schema.to_images(x)
 
     @torch.inference_mode()
-    def sample(
-        self, n: int = 16, *, temperature: float = 1.0, seed: int | None = None, noise: bool = False, given: Mapping[str, str | int] | None = None
-    ) -> Tensor:
+    def sample(self, n: int = 16, *, temperature: float = 1.0, seed: int | None = None, noise: bool = False, given: Wish = None) -> Tensor:
         """n items drawn from the model, x (N, *shape) in [0, 1].
 
-        z ~ p(z), its spread scaled by ``temperature``; x is the mean of p(x | z), or a draw from it with ``noise``. ``given``, such as {"label": "7"}, is what a conditional
-        model draws for; without it the classes take turns.
+        z ~ p(z), its spread scaled by ``temperature``; x is the mean of p(x | z), or a draw from it with ``noise``. ``given`` is what a conditional model draws for: {"label": "7"},
+        or each column's number by name, or a tensor of them, (C,) or (n, C). Without it classes take turns, and columns are at their means.
         """
         if n < 1:
             raise VaeworksError(f"cannot draw {n} samples: ask for one or more")
@@ -61,22 +63,37 @@ class Model:
             z = self.vae.latents.generate(self.vae.prior, n, context, temperature)
             return self._decode(z, context, noise)
 
-    def context(self, n: int, given: Mapping[str, str | int] | None = None) -> Tensor | None:
-        """The context (n, C) that ``given`` names, each class in turn where it names none; None for an unconditional model. VaeworksError where it does not fit."""
-        classes, given = self.schema.classes, dict(given or {})
-        label = given.pop("label", None) if self.schema.context == "label" else None
-        if given:
-            able = "label=..." if self.schema.context == "label" else "nothing: train with --set context=label to choose labels"
-            raise VaeworksError(f"cannot draw for {', '.join(f'{k}={v}' for k, v in given.items())}: this model can be given {able}")
-        if label is not None and str(label) not in classes:
-            raise VaeworksError(f"label={label} is no class of this model: choose one of {', '.join(classes)}")
-        labels = torch.arange(n) % max(1, len(classes)) if label is None else torch.full((n,), classes.index(str(label)))
-        context = self.schema.to_context(labels)
+    def context(self, n: int, given: Wish = None) -> Tensor | None:
+        """The context (n, C) that ``given`` names, each class in turn or every column's mean where it names none; None for an unconditional model. VaeworksError where it does not fit."""
+        if self.schema.context == "vector":
+            context = self.schema.to_context(vectors=self._columns(n, given))
+        else:
+            classes, by_label = self.schema.classes, self.schema.context != "none"
+            wishes = {"context": tuple(given.shape)} if isinstance(given, Tensor) else dict(given or {})
+            label = wishes.pop("label", None) if by_label else None
+            if wishes:
+                able = "label=..." if by_label else "nothing: train with --set context=label to choose labels"
+                raise VaeworksError(f"cannot draw for {', '.join(f'{k}={v}' for k, v in wishes.items())}: this model can be given {able}")
+            if label is not None and str(label) not in classes:
+                raise VaeworksError(f"label={label} is no class of this model: choose one of {', '.join(classes)}")
+            labels = torch.arange(n) % max(1, len(classes)) if label is None else torch.full((n,), classes.index(str(label)))
+            context = self.schema.to_context(labels)
         return None if context is None else context.to(self.device)
 
+    def _columns(self, n: int, given: Wish) -> Tensor:
+        """The numbers (n, C) of the columns that ``given`` names, in their own units; VaeworksError where they are not as many."""
+        schema = self.schema
+        wish = given if isinstance(given, Tensor) else schema.to_vector(given or dict(zip(schema.columns, schema.column_means, strict=True)))
+        size = len(schema.columns)
+        if tuple(wish.shape) not in {(size,), (1, size), (n, size)}:
+            raise VaeworksError(
+                f"a context of shape {tuple(wish.shape)} does not fit {n} items: give ({size},) or ({n}, {size}), that is {', '.join(schema.columns)}"
+            )
+        return wish.to(torch.float32).expand(n, -1)
+
     def encode(self, source: Source | Items) -> Tensor:
-        """The posterior mean of every item, (N, D)."""
-        return posterior_means(self.vae, self.items(source), self.schema, device=self.device)
+        """The posterior mean of every item, (N, D); a label that the model infers is not told."""
+        return posterior_means(self.vae, hidden(self.items(source), self.schema), self.schema, device=self.device)
 
     @torch.inference_mode()
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
@@ -86,14 +103,14 @@ class Model:
             raise DataError(f"codes of shape {tuple(z.shape)} do not fit this model: it takes (N, {size})")
         if not z.isfinite().all():
             raise DataError("the codes hold NaN or infinity: every coordinate must be a finite number")
-        if self.schema.context != "none" and context is None:
+        if self.schema.context in {"label", "vector"} and context is None:
             raise VaeworksError("this model is conditional: give each code its context, for example model.context(len(z), {'label': ...})")
         return self._decode(z.to(self.device, torch.float32), None if context is None else context.to(self.device), False)
 
     def reconstruct(self, source: Source | Items) -> Tensor:
         """The mean of p(x | z) at each item's posterior mean, (N, *shape)."""
         items = self.items(source)
-        return self.decode(self.encode(items), self.schema.to_context(items.labels))
+        return self.decode(self.encode(items), items.conditions(self.schema))
 
     @torch.inference_mode()
     def interpolate(self, a: Source | Items, b: Source | Items, n: int = 8) -> Tensor:
@@ -101,7 +118,7 @@ class Model:
         if n < 2:
             raise VaeworksError(f"a path of {n} items has no two ends: ask for 2 or more")
         ends = [self.items(source)[:1] for source in (a, b)]
-        codes, contexts = [self.encode(end) for end in ends], [self.schema.to_context(end.labels) for end in ends]
+        codes, contexts = [self.encode(end) for end in ends], [end.conditions(self.schema) for end in ends]
         share = torch.linspace(0, 1, n).unsqueeze(1)
         context = None if contexts[0] is None or contexts[1] is None else torch.lerp(contexts[0], contexts[1], share)
         return self.decode(torch.lerp(codes[0], codes[1], share), context)
@@ -110,7 +127,7 @@ class Model:
         """log p(x) of every item in nats, by importance sampling, with its standard error; VaeworksError for a plain autoencoder, which has none."""
         if self.recipe["posterior"]["kind"] == "point":
             raise VaeworksError("a plain autoencoder gives no log p(x): its posterior is a point without density; train a VAE recipe for scores")
-        items = self.items(source)
+        items = hidden(self.items(source), self.schema)
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -175,6 +175,10 @@ def _resumed(folder: Path, facts: Begun, named: Recipe | None) -> tuple[Recipe, 
         raise ArtifactError(
             f"{folder} was begun on other training items (or with another --seed or --size): resume with the same data, or choose another -o"
         )
+    if (kept := before.options.get("labels")) != facts.options.get("labels"):
+        raise ArtifactError(
+            f"{folder} was begun with {'all labels' if kept is None else f'--labels {kept}'}: resume {'without --labels' if kept is None else 'with the same'}, or choose another -o"
+        )
     if named is not None and stored.values != named.values:
         raise ArtifactError(f"{folder} was begun with another recipe: leave --recipe, --set and --epochs out to resume it, or choose another -o")
     _remove(folder, *TEMPORARY)
@@ -207,10 +211,11 @@ def _remove(folder: Path, *patterns: str) -> None:
 
 
 def _fingerprint(items: Items) -> str:
-    """A hash of the training items, in order."""
+    """A hash of the training items, in order, with what generation is conditioned on."""
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(str(tuple(items.values.shape)).encode())
-    digest.update(items.values.contiguous().numpy().tobytes())
+    for part in (items.values, *(() if items.context is None else (items.context,))):
+        digest.update(str(tuple(part.shape)).encode())
+        digest.update(part.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
