@@ -18,7 +18,7 @@ from vaeworks.objectives.mmd import SCALES, mmd
 from vaeworks.objectives.opponents import beside_the_prior, contest, discriminator, draw
 from vaeworks.objectives.regularised import squared_jacobian
 from vaeworks.objectives.similarity import WEIGHTS, ms_ssim
-from vaeworks.posteriors import PointPosterior
+from vaeworks.posteriors import Known, PointPosterior
 from vaeworks.priors import StandardNormalPrior
 from vaeworks.trace import Batch, Latent, Trace
 
@@ -175,7 +175,7 @@ def test_what_needs_no_density_says_so_and_the_others_refuse_a_point_mass() -> N
     torch.manual_seed(0)
     vae, batch = pointed(MLP((2,), (4,), hidden=()), (4,), 2), Batch(torch.rand(5, 4))
     free = {"autoencoder", "wae", "adversarial", "regularised"}
-    assert {name for name, family in OBJECTIVES.items() if not family.needs_density} == free
+    assert {name for name, family in OBJECTIVES.items() if family.needs is Known.NOTHING} == free
     for name, family in OBJECTIVES.items():
         objective = family()
         objective.settle(vae(batch), 5)

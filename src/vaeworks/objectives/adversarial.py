@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from vaeworks.objectives.base import Loss, Objective, reconstruction_terms
 from vaeworks.objectives.opponents import beside_the_prior, contest, discriminator, held, met
 from vaeworks.objectives.schedules import Schedule
+from vaeworks.posteriors import Known
 from vaeworks.trace import Batch, Trace
 
 __all__ = ["Adversarial"]
@@ -28,7 +29,7 @@ class Adversarial(Objective):
 
     stationary = False
 
-    needs_density = False
+    needs = Known.NOTHING
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
 from vaeworks.objectives.schedules import Constant, Schedule
+from vaeworks.posteriors import Known
 from vaeworks.trace import Batch, Latent, Trace
 
 __all__ = ["Loss", "Objective", "analytic_kl", "bound_terms", "kl_of", "kl_per_dimension", "reconstruction_terms", "side_by_side", "surrogate"]
@@ -35,10 +36,12 @@ class Objective(nn.Module):
     The trace's penalties are added to what ``forward`` returns, whatever the objective.
     """
 
-    needs_density: ClassVar[bool] = True
-    """Whether q(z | x) must have a density: a point mass has none."""
+    needs: ClassVar[Known] = Known.DRAWN
+    """What must be known of q(z | x); a point mass has no density."""
     stationary: ClassVar[bool] = True
     """Whether the loss of validation items means the same all along, so that the best weights can be told by it; not where a multiplier or an opponent moves."""
+    labelled: float | None = None
+    """Share of the training items whose label is known, where batches hold more of them than that; None: batches are like the data. Set by who trains."""
     compilable: bool = True
     """Whether a step may be compiled as a whole; not where the loss is made of gradients taken on the way."""
 

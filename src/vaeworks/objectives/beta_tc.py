@@ -12,6 +12,7 @@ from torch.distributions import Independent
 
 from vaeworks.objectives.base import Loss, Objective, bound_terms, kl_of
 from vaeworks.objectives.schedules import Schedule
+from vaeworks.posteriors import Known
 from vaeworks.trace import Batch, Latent, Trace
 
 __all__ = ["BetaTC", "Sampling", "decomposition", "log_sampling_weights"]
@@ -61,6 +62,8 @@ class BetaTC(Objective):
     A level whose posterior hangs on other levels has no q(z) of its own; its KL counts as it is. ``terms`` hold the three parts, (K, B), sampled: in the mean over many batches
     ``stratified`` underestimates log q, being a log of an unbiased estimate.
     """
+
+    needs = Known.FACTORS
 
     def __init__(
         self,

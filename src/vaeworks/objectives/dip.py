@@ -11,6 +11,7 @@ from torch.distributions import Distribution, Independent, LowRankMultivariateNo
 
 from vaeworks.objectives.base import Loss, Objective, bound_terms, kl_of
 from vaeworks.objectives.schedules import Schedule
+from vaeworks.posteriors import Known
 from vaeworks.trace import Batch, Trace
 
 __all__ = ["DIP", "aggregate_covariance"]
@@ -47,6 +48,8 @@ class DIP(Objective):
 
     ``terms["covariance_penalty"]`` is the weighted sum of squares: no density.
     """
+
+    needs = Known.MOMENTS
 
     def __init__(
         self,

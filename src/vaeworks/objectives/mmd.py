@@ -11,6 +11,7 @@ from torch import Tensor
 from vaeworks.objectives.base import Loss, Objective, bound_terms, kl_of, reconstruction_terms
 from vaeworks.objectives.opponents import beside_the_prior
 from vaeworks.objectives.schedules import Schedule
+from vaeworks.posteriors import Known
 from vaeworks.trace import Batch, Trace
 
 __all__ = ["WAE", "Info", "Kernel", "kernel_of", "mmd"]
@@ -84,7 +85,7 @@ class WAE(Objective):
     The cost is -log p(x | z): a squared error where the likelihood is a Gaussian of fixed scale. Needs no density: a point mass is the paper's own posterior.
     """
 
-    needs_density = False
+    needs = Known.NOTHING
 
     def __init__(
         self,

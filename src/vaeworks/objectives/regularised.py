@@ -11,6 +11,7 @@ from torch import Tensor
 from vaeworks.objectives.base import Loss, Objective, reconstruction_terms
 from vaeworks.objectives.opponents import codes
 from vaeworks.objectives.schedules import Schedule
+from vaeworks.posteriors import Known
 from vaeworks.trace import Batch, Trace
 
 __all__ = ["Regularised", "squared_jacobian"]
@@ -33,7 +34,7 @@ class Regularised(Objective):
     Needs no density. ``terms["code_penalty"]`` and ``terms["gradient_penalty"]`` are unweighted and no densities; the latter is known only while training.
     """
 
-    needs_density = False
+    needs = Known.NOTHING
 
     def __init__(
         self,

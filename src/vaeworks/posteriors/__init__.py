@@ -1,6 +1,6 @@
 """q(z | x): from the encoder network's features to a distribution over codes."""
 
-from vaeworks.posteriors.base import Posterior
+from vaeworks.posteriors.base import Known, Posterior
 from vaeworks.posteriors.curved import VonMisesFisherPosterior, WrappedNormalPosterior
 from vaeworks.posteriors.diagonal import DiagonalNormalPosterior
 from vaeworks.posteriors.flow import IAFPosterior, MAFPosterior, SplinePosterior
@@ -13,6 +13,7 @@ __all__ = [
     "DiagonalNormalPosterior",
     "FullNormalPosterior",
     "IAFPosterior",
+    "Known",
     "LowRankNormalPosterior",
     "MAFPosterior",
     "PlanarPosterior",

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from enum import IntEnum
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-__all__ = ["Posterior", "bent", "scale_of"]
+__all__ = ["Known", "Posterior", "bent", "scale_of"]
+
+
+class Known(IntEnum):
+    """What can be told of q(z | x) beside draws from it, each level with all those below."""
+
+    NOTHING = 0
+    DRAWN = 1
+    """Its density at the last samples drawn."""
+    DENSITY = 2
+    """Its density at any point, its parameters held fixed where the gradient wants that."""
+    MOMENTS = 3
+    """Mean and covariance, in closed form."""
+    FACTORS = 4
+    """Its dimensions are independent, and the density of each is known."""
 
 
 class Posterior(nn.Module):
@@ -17,6 +32,8 @@ class Posterior(nn.Module):
 
     space: ClassVar[str] = "flat"
     """Where codes live: flat, sphere or ball; the prior must live there too."""
+    known: ClassVar[Known] = Known.DENSITY
+    """What can be told of q: priors, latents and objectives may need more than draws."""
 
     def __init__(self, latent_size: int):
         super().__init__()

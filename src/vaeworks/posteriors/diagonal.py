@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from vaeworks.posteriors.base import Posterior, scale_of
+from vaeworks.posteriors.base import Known, Posterior, scale_of
 
 __all__ = ["DiagonalNormalPosterior"]
 
@@ -15,6 +15,8 @@ class DiagonalNormalPosterior(Posterior):
 
     The log scale is bent into (-7, 7), which no useful posterior reaches and which keeps a bad step from making NaN.
     """
+
+    known = Known.FACTORS
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:

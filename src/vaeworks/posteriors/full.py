@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, register_kl
 
-from vaeworks.posteriors.base import Posterior, bent, scale_of
+from vaeworks.posteriors.base import Known, Posterior, bent, scale_of
 
 __all__ = ["FullNormalPosterior", "LowRankNormalPosterior"]
 
@@ -20,6 +20,8 @@ class FullNormalPosterior(Posterior):
 
     The diagonal of L is bounded as the diagonal posterior's scale is, the entries of A within (-7, 7). D (D - 1) / 2 features more than a diagonal one needs.
     """
+
+    known = Known.MOMENTS
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
@@ -39,6 +41,8 @@ class LowRankNormalPosterior(Posterior):
 
     rank: columns of A, whose entries are bounded within (-7, 7).
     """
+
+    known = Known.MOMENTS
 
     def __init__(self, latent_size: int, *, rank: Annotated[int, Field(gt=0)] = 4):
         super().__init__(latent_size)

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from vaeworks.distributions import ForwardFlow, PlanarStep, RadialStep
 from vaeworks.distributions.planar import Step
-from vaeworks.posteriors.base import Posterior, bent, scale_of
+from vaeworks.posteriors.base import Known, Posterior, bent, scale_of
 
 __all__ = ["PlanarPosterior", "RadialPosterior"]
 
@@ -21,6 +21,8 @@ class _StepPosterior(Posterior):
 
     steps: maps that f is made of. Features of zero make f the identity.
     """
+
+    known = Known.DRAWN
 
     def __init__(self, latent_size: int, *, steps: Annotated[int, Field(gt=0)] = 8):
         super().__init__(latent_size)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from torch import Tensor
 
 from vaeworks.distributions import PointMass
-from vaeworks.posteriors.base import Posterior
+from vaeworks.posteriors.base import Known, Posterior
 
 __all__ = ["PointPosterior"]
 
 
 class PointPosterior(Posterior):
     """q(z | x) = all mass at features (B, D). No density, no KL, no bound on log p(x)."""
+
+    known = Known.NOTHING
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
