@@ -136,6 +136,13 @@ class Flow(Distribution):
         shapes = [t.shape[:-1] for t in (context, loc, scale) if t is not None]
         super().__init__(torch.broadcast_shapes(*shapes) if shapes else torch.Size(), torch.Size((module.size,)), validate_args=False)
 
+    @property
+    def kept(self) -> int:
+        """About how many numbers autograd keeps for a log density, for each number of a code: the layers of all conditioner networks, as often as they are asked."""
+        bijection, size = self.module.bijection, self.module.size
+        layers = sum(int(getattr(layer, "out_features", 0)) for layer in bijection.modules())
+        return max(4, 3 * layers // (1 if bijection.forwards else size))  # an inverse autoregressive flow asks D times, once for each number
+
     def _map(self, value: Tensor, to_code: bool) -> tuple[Tensor, Tensor]:
         bijection = self.module.bijection
         if not self.fixed:

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.utils.checkpoint import checkpoint
 
 __all__ = ["Mixture"]
 
-ROOM = 2**24
-"""Numbers held at once where densities are taken component by component."""
+ROOM = 2**26
+"""Numbers held at once where densities are taken component by component: those that autograd keeps of one piece, of which more are computed anew on the way back."""
 
 
 class Mixture(Distribution):
@@ -21,7 +22,8 @@ class Mixture(Distribution):
     ``logits`` (K,) or (B, K); ``components``, one distribution of batch shape (K,) or (B K,), the components of an item side by side.
 
     Log densities of diagonal normals are the quadratic form z'P z / 2 - z'P m + m'P m / 2 of every component, as two matrix products in float64, where its cancellation
-    costs nothing: N points cost N K memory, not N K D. Any other family is asked piece by piece.
+    costs nothing: N points cost N K memory, not N K D. Any other family is asked for as many points at a time as fit into memory; where that is more than once, what autograd needs of a
+    piece is not kept but computed again on the way back, at the cost of one more density.
     """
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012
@@ -58,10 +60,9 @@ class Mixture(Distribution):
         base = self.components.base_dist if isinstance(self.components, Independent) else None
         if isinstance(base, Normal) and value.device.type != "mps":  # which knows no float64
             each = self._quadratic(value.double(), self._each(base.loc.double()), self._each(base.scale.double()))
-        else:
-            each = self._piecewise(value.expand(torch.broadcast_shapes(value.shape, self.batch_shape + self.event_shape)))
-        log_p: Tensor = (each + self.log_weights).logsumexp(-1).to(value.dtype)
-        return log_p
+            log_p: Tensor = (each + self.log_weights).logsumexp(-1).to(value.dtype)
+            return log_p
+        return self._piecewise(value.expand(torch.broadcast_shapes(value.shape, self.batch_shape + self.event_shape)))
 
     def _each(self, values: Tensor) -> Tensor:
         """(B K, ...) -> (B, K, ...)."""
@@ -76,13 +77,19 @@ class Mixture(Distribution):
         return constant + torch.einsum(product, z, loc * precision) - 0.5 * torch.einsum(product, z.square(), precision)
 
     def _piecewise(self, z: Tensor) -> Tensor:
-        """log p_k(z) of any family: (..., K)."""
-        weights = self.log_weights
-        lead = z.shape[: z.dim() - 1 - len(self.batch_shape)]
-        flat = z.reshape(-1, *self.batch_shape, 1, z.shape[-1])
-        pieces = [
-            self.components.log_prob(piece.expand(-1, *weights.shape, -1).flatten(1, -2))
-            for piece in flat.split(max(1, ROOM // (weights.numel() * z.shape[-1])))
-        ]
-        each: Tensor = torch.cat(pieces).view(*lead, *weights.shape)
-        return each
+        """log p(z) of components of any family at z (..., *batch_shape, D): (..., *batch_shape)."""
+        kept = getattr(self.components, "kept", 4)  # per number of a code; 4 is what torch's normals of full covariance keep
+        size = max(1, ROOM // (self.log_weights.numel() * z.shape[-1] * kept))
+        pieces = z.reshape(-1, *self.batch_shape, 1, z.shape[-1]).split(size)
+        if len(pieces) > 1 and torch.is_grad_enabled():
+            sums = [checkpoint(self._among, piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces]
+        else:
+            sums = [self._among(piece) for piece in pieces]
+        return torch.cat(sums).view(z.shape[:-1])
+
+    def _among(self, piece: Tensor) -> Tensor:
+        """log p(z) for z (n, *batch_shape, 1, D): (n, *batch_shape)."""
+        shape = self.log_weights.shape
+        each: Tensor = self.components.log_prob(piece.expand(-1, *shape, -1).flatten(1, -2))
+        log_p: Tensor = (each.unflatten(1, shape) + self.log_weights).logsumexp(-1)
+        return log_p

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaeworks.distributions.mixture import Mixture
+
 __all__ = ["Prior"]
 
 
@@ -29,9 +31,12 @@ class Prior(nn.Module):
         """Look at some items (N, *event) before training; only a prior that starts from data needs to."""
 
     def draw(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        """n codes (n, D), each deviation from the mean scaled by ``temperature``."""
+        """n codes (n, D), each deviation from the mean, in a mixture that of its own component, scaled by ``temperature``."""
         p = self(context)
-        z: Tensor = p.sample(() if p.batch_shape else (n,))  # a prior that heeds its context has one distribution per item
+        shape = () if p.batch_shape else (n,)  # a prior that heeds its context has one distribution per item
+        if isinstance(p, Mixture):
+            return p.draw(shape, temperature)
+        z: Tensor = p.sample(shape)
         return z if temperature == 1 else torch.lerp(p.mean.expand_as(z), z, temperature)
 
     @abstractmethod

@@ -58,7 +58,3 @@ class MixturePrior(Prior):
             (self.log_scales, 3 * torch.atanh((log_scales / 3).clamp(-0.99, 0.99))),
         ):
             parameter.copy_(value)
-
-    def draw(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        p = self.forward(context)
-        return p.draw(() if p.batch_shape else (n,), temperature)

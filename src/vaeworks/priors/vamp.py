@@ -67,10 +67,6 @@ class VampPrior(Prior):
         repeated = inputs.repeat(len(context), *(1,) * (inputs.dim() - 1))
         return Mixture(self.logits.expand(len(context), -1), encoder(repeated, None, context.repeat_interleave(self.components, 0)))
 
-    def draw(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        p = self.forward(context)
-        return p.draw(() if p.batch_shape else (n,), temperature)
-
     def _inputs(self) -> nn.Parameter:
         if self.pseudo_inputs is None:
             raise ValueError("this VampPrior has met no encoder: VAE(encoder, decoder, prior) introduces them, or call prior.join(encoder)")
