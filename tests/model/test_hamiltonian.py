@@ -42,10 +42,11 @@ def test_paths_keep_volume(model: LinearGaussian, knobs: dict[str, float]) -> No
     vae, batch = hamiltonian(model, **knobs), Batch(model.sample(1))
     latents = vae.latents
     assert isinstance(latents, HamiltonianLatents)
+    follow = latents.path(vae, batch).follow
 
     def end(start: Tensor) -> Tensor:
         z, momentum = start.chunk(2)
-        return torch.cat(latents.follow(vae, batch, z[None, None], momentum[None, None]), -1)[0, 0]
+        return torch.cat(follow(z[None, None], momentum[None, None]), -1)[0, 0]
 
     for start in 2 * torch.randn(3, 4, dtype=torch.float64):
         jacobian = torch.autograd.functional.jacobian(end, start)
@@ -58,10 +59,10 @@ def test_paths_go_back(model: LinearGaussian) -> None:
     batch, errors = Batch(model.sample(3)), []
     for steps, step_size in ((4, 0.1), (8, 0.05)):
         vae = hamiltonian(model, steps=steps, step_size=step_size, tempering=1.0)
-        follow = vae.latents.follow  # type: ignore[operator,union-attr]
+        follow = vae.latents.path(vae, batch).follow  # type: ignore[operator,union-attr]
         z, r = torch.randn(2, 1, 3, 2, dtype=torch.float64)
-        z1, r1 = follow(vae, batch, z, r)  # type: ignore[operator]
-        back, turned = follow(vae, batch, z1, -r1)  # type: ignore[operator]
+        z1, r1 = follow(z, r)  # type: ignore[operator]
+        back, turned = follow(z1, -r1)  # type: ignore[operator]
         torch.testing.assert_close(back, z)
         torch.testing.assert_close(turned, -r)
 
@@ -71,7 +72,7 @@ def test_paths_go_back(model: LinearGaussian) -> None:
 
         torch.manual_seed(7)
         z, r = torch.randn(2, 100, 3, 2, dtype=torch.float64)
-        errors.append(float((energy(*follow(vae, batch, z, r)) - energy(z, r)).abs().mean().detach()))  # type: ignore[operator]
+        errors.append(float((energy(*follow(z, r)) - energy(z, r)).abs().mean().detach()))  # type: ignore[operator]
     assert errors[1] < 0.35 * errors[0]
 
 
@@ -202,7 +203,7 @@ def test_quick_convolutions_differentiate_twice() -> None:
         latents = vae.latents
         assert isinstance(latents, HamiltonianLatents)
         start = torch.linspace(-1, 1, 12, dtype=dtype).view(3, 2, 2).requires_grad_()
-        z, r = latents.follow(vae, x, start, start.flip(0))
+        z, r = latents.path(vae, x).follow(start, start.flip(0))
         loss = (z * r).sum() - vae.decoder(z).log_prob(x.x).sum()
         wanted = [start, *vae.decoder.parameters(), *latents.parameters()]
         gradients.append(torch.cat([g.flatten().double() for g in torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)]))

@@ -1,6 +1,7 @@
 """Parameter-free mathematics: distributions that torch lacks, or does not compute stably."""
 
 from vaeworks.distributions.bernoulli import Bernoulli, ContinuousBernoulli
+from vaeworks.distributions.chain import Chain, Marginal
 from vaeworks.distributions.detached import detached
 from vaeworks.distributions.flows import Flow, FlowKind, FlowModule, make_flow
 from vaeworks.distributions.grid import DiscretisedLogistic, DiscretisedLogisticMixture, GridCategorical
@@ -13,6 +14,7 @@ from vaeworks.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "Bernoulli",
+    "Chain",
     "ContinuousBernoulli",
     "DiscretisedLogistic",
     "DiscretisedLogisticMixture",
@@ -22,6 +24,7 @@ __all__ = [
     "FlowModule",
     "ForwardFlow",
     "GridCategorical",
+    "Marginal",
     "Observable",
     "PlanarStep",
     "PointMass",

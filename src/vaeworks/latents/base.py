@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
 from vaeworks.networks import MLP
+from vaeworks.posteriors import Known
 from vaeworks.priors import Prior
 from vaeworks.trace import Batch, Latent
 
@@ -35,6 +36,13 @@ class Latents(nn.Module):
     (in_shape, out_shape) -> module. Only latents with networks of their own need to know more than the first.
     """
 
+    space: ClassVar[str] = "any"
+    """Where the posterior's codes must live."""
+    known: ClassVar[Known] = Known.FACTORS
+    """What can be told of q at most, whatever the posterior."""
+    needs: ClassVar[Known] = Known.NOTHING
+    """What must be known of the posterior."""
+
     def __init__(
         self,
         latent_size: int = 0,
@@ -58,6 +66,13 @@ class Latents(nn.Module):
         """The codes (B, D) at the posterior means: deterministic."""
         mean: Tensor = parts.encoder(batch.x, batch.observed, *context_of(batch)).mean
         return mean
+
+    def alternatives(self, parts: Parts, batch: Batch) -> tuple[Batch, Tensor] | None:
+        """Where a batch leaves open what it might have told, such as a label: its items with that told in each of A ways, (A B), and log q (A, B) of each way; None where nothing is open.
+
+        p(x) is the sum over ways of p(x, way), so that no estimate of it needs to draw one. A way that is ruled out has log q = -inf.
+        """
+        return None
 
     def code(self, latents: tuple[Latent, ...]) -> Tensor:
         """What the decoder reads of them, (K, B, D)."""

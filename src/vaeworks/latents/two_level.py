@@ -17,7 +17,22 @@ from vaeworks.posteriors import DiagonalNormalPosterior
 from vaeworks.priors import Prior
 from vaeworks.trace import Batch, Latent, given
 
-__all__ = ["TwoLevelLatents"]
+__all__ = ["TwoLevelLatents", "beside", "centred"]
+
+
+def centred(parts: Parts, batch: Batch) -> Tensor:
+    """The items (B, *event) as the encoder's own network sees them: less the mean item, where it knows one, and zero where a value is missing."""
+    mean = getattr(parts.encoder, "mean", None)
+    x = batch.x - mean if isinstance(mean, Tensor) else batch.x
+    return x if batch.observed is None else x.masked_fill(~batch.observed, 0)
+
+
+def beside(network: Callable[[Tensor], Tensor], inputs: Tensor, context: Tensor | None, context_size: int) -> Tensor:
+    """``network`` of inputs (..., A) beside their context, where the model has one: (..., F)."""
+    if context_size:
+        inputs = torch.cat([inputs, given(context, context_size).expand(*inputs.shape[:-1], -1)], -1)
+    features: Tensor = network(inputs.flatten(0, -2)).unflatten(0, inputs.shape[:-1])
+    return features
 
 
 class TwoLevelLatents(Latents):
@@ -79,10 +94,8 @@ class TwoLevelLatents(Latents):
         return torch.cat([upper, torch.lerp(p.mean, p.sample(), temperature)], -1)
 
     def _read(self, parts: Parts, batch: Batch) -> Tensor:
-        """What q(z1 | x, z2) knows of the items, (B, F): they are centred as the encoder centres them, where it does."""
-        mean = getattr(parts.encoder, "mean", None)
-        x = batch.x - mean if isinstance(mean, Tensor) else batch.x
-        features: Tensor = self.reader(x if batch.observed is None else x.masked_fill(~batch.observed, 0))
+        """What q(z1 | x, z2) knows of the items, (B, F)."""
+        features: Tensor = self.reader(centred(parts, batch))
         return F.silu(features) if self.activated else features
 
     def _lower_q(self, features: Tensor, upper: Tensor, context: Tensor | None) -> Distribution:
@@ -94,6 +107,4 @@ class TwoLevelLatents(Latents):
         return self._normal(self.generation, upper, context)
 
     def _normal(self, network: nn.Module, inputs: Tensor, context: Tensor | None) -> Distribution:
-        if self.context_size:
-            inputs = torch.cat([inputs, given(context, self.context_size).expand(*inputs.shape[:-1], -1)], -1)
-        return self.normal(network(inputs.flatten(0, -2)).unflatten(0, inputs.shape[:-1]))
+        return self.normal(beside(network, inputs, context, self.context_size))
