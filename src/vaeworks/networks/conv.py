@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeworks.networks.base import ACTIVATIONS, Activation, initialise
+from vaeworks.networks.base import ACTIVATIONS, Activation, initialise, spectrally_normalised
 from vaeworks.networks.mlp import MLP
 from vaeworks.networks.quick import FewChannelConv, TransposedConv
 
@@ -120,7 +120,7 @@ class ConvDecoder(nn.Module):
 
     ``channels`` are given in the encoder's order, from the image inwards. last, how the output is made at full size: ``conv``, an upsampling to the first of the
     channels and a 3x3 convolution; ``transposed``, an upsampling to the output itself; ``shuffle``, a 3x3 convolution at half size whose channels are the four pixels of
-    each place (Shi et al. 2016, arXiv:1609.05158), the quickest.
+    each place (Shi et al. 2016, arXiv:1609.05158), the quickest. spectral: hold the spectral norm of every layer at one.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class ConvDecoder(nn.Module):
         activation: Activation = "relu",
         blocks: Annotated[int, Field(ge=0)] = 0,
         last: Literal["conv", "transposed", "shuffle"] = "conv",
+        spectral: bool = False,
     ):
         super().__init__()
         inward = halvings(out_shape, channels, stages)
@@ -147,6 +148,8 @@ class ConvDecoder(nn.Module):
         layers = [*layers, FewChannelConv(full[0], out_shape[0])] if last == "conv" else layers[:-1]
         initialise(layers, activation)
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if spectral:
+            spectrally_normalised(self)
 
     def forward(self, z: Tensor) -> Tensor:
         out: Tensor = self.body(self.head(z).permute(0, 3, 1, 2))  # channels_last as it comes

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaeworks.networks.base import ACTIVATIONS, Activation, initialise
+from vaeworks.networks.base import ACTIVATIONS, Activation, initialise, spectrally_normalised
 
 __all__ = ["MLP", "GatedLinear", "ResidualLayer"]
 
@@ -43,7 +43,7 @@ class MLP(nn.Module):
     """(N, *in_shape) -> (N, *out_shape) through fully connected layers of the ``hidden`` sizes.
 
     block: ``plain``, a linear layer and the activation; ``gated``, a linear layer times its own gate, without activation; ``residual``, the first hidden layer
-    plain and the others added to it (their sizes must agree).
+    plain and the others added to it (their sizes must agree). spectral: hold the spectral norm of every layer at one.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class MLP(nn.Module):
         hidden: tuple[Annotated[int, Field(gt=0)], ...] = (400, 400),
         activation: Activation = "silu",
         block: Literal["plain", "gated", "residual"] = "plain",
+        spectral: bool = False,
     ):
         super().__init__()
         self.out_shape = tuple(out_shape)
@@ -75,6 +76,8 @@ class MLP(nn.Module):
         for module in self.modules():
             if isinstance(module, ResidualLayer):
                 nn.init.zeros_(module.last.weight)
+        if spectral:
+            spectrally_normalised(self)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.body(x.flatten(1))
