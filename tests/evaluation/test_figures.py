@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -15,8 +16,10 @@ from torch import nn
 
 from vaeworks.data import Items, Options, open_data
 from vaeworks.evaluation import ACTIVE_VARIANCE, evaluate, log_prob, posterior_means
+from vaeworks.latents import FlatLatents
 from vaeworks.model import VAE
 from vaeworks.recipes import build_vae, choose_likelihood, load_recipe
+from vaeworks.trace import Batch, Latent
 
 SMALL = ["encoder.hidden=[8]", "decoder.hidden=[8]", "latent_size=4"]
 
@@ -145,3 +148,39 @@ def test_an_autoencoder_gives_no_bound_anywhere() -> None:
     batch = items.batch(schema, slice(None))
     with pytest.raises(NotImplementedError):
         log_prob(vae, batch, 5)
+
+
+class Guessing(FlatLatents):
+    """Latents that infer a label of two from the first pixel, and remember the contexts that they were shown."""
+
+    def __init__(self, latent_size: int):
+        super().__init__(latent_size)
+        self.shown: list[torch.Tensor | None] = []
+
+    def infer(self, parts: Any, batch: Batch, k: int) -> tuple[Latent, ...]:
+        self.shown.append(batch.context)
+        return super().infer(parts, dataclasses.replace(batch, context=None), k)
+
+    def classify(self, parts: Any, batch: Batch) -> torch.Tensor:
+        self.shown.append(batch.context)
+        bright = (batch.x[:, 0, 0, 0] > 0.5).float()
+        return torch.stack([0.9 - 0.8 * bright, 0.1 + 0.8 * bright], 1)
+
+
+def test_labels_that_the_model_infers_are_hidden_from_it_and_compared_with_what_it_says() -> None:
+    vae, schema, items = setting("threshold")
+    vae.latents = Guessing(4)
+    schema = dataclasses.replace(schema, context="partial-label", classes=("dark", "bright"))
+    values = torch.zeros(40, 1, 8, 8, dtype=torch.uint8)
+    values[:15] = 16
+    labels = torch.arange(40) % 3 - 1
+    found = evaluate(vae, Items(values, labels), schema, samples=3).figures["accuracy"]
+    right = [label == int(i < 15) for i, label in enumerate(labels.tolist()) if label >= 0]
+    assert found.value == pytest.approx(np.mean(right))
+    assert found.standard_error == pytest.approx(np.std(right, ddof=1) / math.sqrt(len(right)))
+    assert f"{len(right)} items" in found.meaning
+    assert vae.latents.shown
+    assert all(context is not None and not context.any() for context in vae.latents.shown)
+    assert "accuracy" not in evaluate(vae, Items(values), schema, samples=3).figures
+    vae.latents = FlatLatents(4)
+    assert "accuracy" not in evaluate(vae, items, dataclasses.replace(schema, context="none"), samples=3).figures

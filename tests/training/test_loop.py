@@ -60,7 +60,7 @@ def watch(loop: Loop, see: Callable[[], Any]) -> list[Any]:
 def test_accumulated_gradients_are_those_of_the_whole_batch(batch_size: int, accumulate: int, make_loop: Make) -> None:
     """A plain autoencoder draws nothing, so the truth is one gradient of the mean over the batch; 27 x 3 takes all 80 items in unequal parts."""
     loop = make_loop(recipe="autoencoder", batch_size=batch_size, accumulate=accumulate, clip=1e9)
-    index = loop._index()
+    index = loop.order.at(loop.state.step, loop.state.seed)
     assert len(index) == min(batch_size * accumulate, 80)
     batch = loop.items.batch(loop.schema, index)
     loss = -loop.vae(batch).log_likelihood(batch).mean()
@@ -114,7 +114,7 @@ def test_every_item_once_an_epoch(make_loop: Make) -> None:
     seen = []
     for step in range(8):
         loop.state.step = step
-        seen.append(loop._index())
+        seen.append(loop.order.at(loop.state.step, loop.state.seed))
     first, second = torch.cat(seen[:4]), torch.cat(seen[4:])
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(80))
     assert first.tolist() != second.tolist()
@@ -411,13 +411,14 @@ OBJECTIVE_KNOBS = {
 
 
 def objective(kind: str) -> tuple[str, ...]:
-    return tuple(f"objective.{knob}" for knob in (f"kind={kind}", *OBJECTIVE_KNOBS.get(kind, ())))
+    named = ("context=partial-label", "latents.kind=labelled") if kind == "semi-supervised" else ()
+    return (*(f"objective.{knob}" for knob in (f"kind={kind}", *OBJECTIVE_KNOBS.get(kind, ()))), *named)
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_every_objective_trains_and_goes_on_after_a_crash_to_the_same_weights(kind: str, make_loop: Make, go: Go, tmp_path: Path) -> None:
     """Discriminators, their optimiser's moments, multipliers and all."""
-    knobs: dict[str, Any] = {"overrides": objective(kind), "epochs": 2, "validate_every": 4}
+    knobs: dict[str, Any] = {"overrides": objective(kind), "epochs": 2, "validate_every": 4, "labels": 10 if kind == "semi-supervised" else None}
     straight = make_loop(**knobs)
     before = weights(straight.vae), weights(straight.objective) if straight.opponents else torch.zeros(0)
     expected = go(straight)
@@ -444,7 +445,7 @@ def test_every_objective_trains_and_goes_on_after_a_crash_to_the_same_weights(ki
 def test_the_opponent_takes_its_own_step_and_the_model_its_own(make_loop: Make) -> None:
     """Gradients of a step with two accumulated parts, against each loss differentiated by itself under the same noise; the opponent's is not clipped."""
     loop = make_loop(overrides=objective("factor"), accumulate=2, batch_size=10, clip=1e-3)
-    index = loop._index()
+    index = loop.order.at(loop.state.step, loop.state.seed)
     state = torch.get_rng_state()
     model, opponent = 0.0, 0.0
     for part in index.chunk(2):

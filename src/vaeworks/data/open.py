@@ -20,6 +20,7 @@ from vaeworks.data.files import is_array_file, load_array_file
 from vaeworks.data.folder import SUFFIXES, is_picture, load_folder, load_picture
 from vaeworks.data.gallery import Picture, load_gallery
 from vaeworks.data.items import Data, Items
+from vaeworks.data.labels import keep_labels
 from vaeworks.data.options import Options, check_size
 from vaeworks.data.raw import TEST, TRAIN, VALIDATION, Raw
 from vaeworks.data.split import choose, split
@@ -53,6 +54,7 @@ def open_data(source: Source, *, options: Options | None = None) -> Data:
     check_size(height, width, what=f"every item of {raw.source}")
     raw = choose(binarise(raw, wanted or "none", options.seed), options)
     parts, told = split(raw, options)
+    raw = keep_labels(raw, parts, options)
     schema = describe(raw, parts == TRAIN)
     told.append(outside(raw, parts > TRAIN, schema))
     items = {name: _items(raw, np.flatnonzero(parts == part)) for name, part in _PARTS.items()}
@@ -77,8 +79,8 @@ def read_items(source: Source, schema: Schema, *, options: Options | None = None
 def _items(raw: Raw, index: NDArray[Any]) -> Items:
     """The items at ``index``, copied."""
     chosen = raw.take(index)
-    labels = None if chosen.labels is None else torch.from_numpy(chosen.labels)
-    return Items(torch.from_numpy(chosen.values), labels, chosen.names)
+    labels, context, factors = (None if array is None else torch.from_numpy(array) for array in (chosen.labels, chosen.context, chosen.factors))
+    return Items(torch.from_numpy(chosen.values), labels, chosen.names, context=context, factors=factors, factor_names=chosen.factor_names)
 
 
 def _load(source: Source, options: Options, like: Schema | None) -> tuple[Raw, Binarisation | None]:

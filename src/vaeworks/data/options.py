@@ -49,6 +49,8 @@ class Options:
     """What ``read_items`` returns; None: "test" of a built-in set, "all" of anything else."""
     limit: int | None = None
     """Use at most this many items, chosen by the seed (of an official test split: as many again)."""
+    labels: int | None = None
+    """Keep the labels of this many training items, chosen by the seed, as many of each class; those of the others and of validation items are hidden (-1)."""
     strict: bool = False
     """Refuse a folder that holds a file which cannot be read, instead of skipping it."""
     download: bool = False
@@ -73,6 +75,8 @@ class Options:
             raise DataError(f"validation={self.fraction} and test={self.test} leave nothing to train on: choose fractions whose sum is below 1")
         if self.limit is not None and self.limit < 1:
             raise DataError(f"limit={self.limit} would leave no items: choose 1 or more")
+        if self.labels is not None and self.labels < 1:
+            raise DataError(f"labels={self.labels} would keep no label: choose one a class or more")
 
     @property
     def fraction(self) -> float:

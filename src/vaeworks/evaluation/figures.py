@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from vaeworks.evaluation.importance import log_prob
 from vaeworks.model import VAE, Schema
 from vaeworks.objectives import kl_per_dimension
 
-__all__ = ["ACTIVE_VARIANCE", "Figure", "Figures", "evaluate", "posterior_means"]
+__all__ = ["ACTIVE_VARIANCE", "Figure", "Figures", "evaluate", "hidden", "mean_figure", "posterior_means"]
 
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active when its posterior mean varies by more than this over the data (Burda et al. 2016, arXiv:1509.00519)."""
@@ -41,12 +41,21 @@ class Figures:
     protocol: dict[str, Any]
     warnings: tuple[str, ...] = ()
 
+    def joined(self, other: Figures) -> Figures:
+        """These and those."""
+        return Figures({**self.figures, **other.figures}, {**self.protocol, **other.protocol}, (*self.warnings, *other.warnings))
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary."""
         figures = {
             name: {"value": f.value, "unit": f.unit, "standard_error": f.standard_error, "meaning": f.meaning} for name, f in self.figures.items()
         }
         return {"figures": figures, "protocol": self.protocol, "warnings": list(self.warnings)}
+
+
+def hidden(items: Items, schema: Schema) -> Items:
+    """The items with their labels hidden from a model that can do without: log p(x) sums over what it is not told."""
+    return replace(items, labels=None) if schema.context == "partial-label" else items
 
 
 @torch.inference_mode()
@@ -70,11 +79,12 @@ def evaluate(
     """log p(x), ELBO, KL, bits per dimension and active units of ``vae`` on ``items``.
 
     Dynamic binarisation and the samples of z are drawn from a stream seeded by ``seed``, so the same call gives the same figures.
+    Labels that the model can do without are hidden from it; where it infers them, its accuracy is told.
     """
     vae.eval()
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    batches = [batch.to(device) for batch in items.batches(schema, 500, generator)]
+    batches = [batch.to(device) for batch in hidden(items, schema).batches(schema, 500, generator)]
     protocol: dict[str, Any] = {
         "items": len(items),
         "importance_samples": samples,
@@ -98,14 +108,18 @@ def evaluate(
         kl = torch.cat([torch.cat([kl_per_dimension(level).flatten(0, -2) for level in levels], -1) for levels in latents])
     discrete = _discrete(vae)
     figures = {
-        "log_px": _mean(result.value, "nats", f"log p(x) per item by importance sampling, {samples} samples: a lower bound, tight as samples grow"),
-        "elbo": _mean(result.elbo, "nats", "evidence lower bound per item"),
-        "log_likelihood": _mean(result.log_likelihood, "nats", "E_q[log p(x | z)] per item"),
-        "kl": _mean(kl.sum(-1), "nats", "KL(q(z | x) || p(z)) per item"),
+        "log_px": mean_figure(
+            result.value, "nats", f"log p(x) per item by importance sampling, {samples} samples: a lower bound, tight as samples grow"
+        )
     }
     if samples > 1:
         error = float(result.standard_error.square().sum().sqrt()) / len(items)
         figures["monte_carlo_error"] = Figure(error, "nats", meaning="the part of log p(x)'s error due to finite samples")
+    figures |= {
+        "elbo": mean_figure(result.elbo, "nats", "evidence lower bound per item"),
+        "log_likelihood": mean_figure(result.log_likelihood, "nats", "E_q[log p(x | z)] per item"),
+        "kl": mean_figure(kl.sum(-1), "nats", "KL(q(z | x) || p(z)) per item"),
+    }
     if discrete:
         scale = -1 / (schema.dimensions * math.log(2))
         log_px = figures["log_px"]
@@ -114,6 +128,8 @@ def evaluate(
     else:
         protocol["density"] = "with respect to x scaled to [0, 1]; a density, so bits per dimension of 8-bit pixels do not apply"
     figures["active_units"] = active
+    if (accuracy := _accuracy(vae, items, schema, device, seed)) is not None:
+        figures["accuracy"] = accuracy
     figures["effective_sample_size"] = Figure(
         float(result.effective_sample_size.median()), f"of {samples}", meaning="median over items of the importance weights' effective sample size"
     )
@@ -131,6 +147,20 @@ def _discrete(vae: VAE) -> bool:
     return bool(likelihood.discrete)
 
 
+@torch.inference_mode()
+def _accuracy(vae: VAE, items: Items, schema: Schema, device: torch.device | str, seed: int) -> Figure | None:
+    """How often the most probable label is the true one, where the latents infer labels and some are known."""
+    classify = getattr(vae.latents, "classify", None)
+    known = None if items.labels is None else (items.labels >= 0).nonzero()[:, 0]
+    if classify is None or known is None or not len(known):
+        return None
+    told = items[known]
+    generator = torch.Generator().manual_seed(seed)
+    guesses = torch.cat([classify(vae, batch.to(device)).argmax(-1).cpu() for batch in hidden(told, schema).batches(schema, 500, generator)])
+    assert told.labels is not None
+    return mean_figure((guesses == told.labels.cpu()).double(), "accuracy", f"most probable label q(y | x) is the true one, {len(told)} items")
+
+
 def _autoencoder_figures(vae: VAE, batches: list[Any], active: Figure, protocol: dict[str, Any], progress: Callable[[int], None] | None) -> Figures:
     with torch.inference_mode():
         likelihood = torch.cat([vae(batch, 1).log_likelihood(batch)[0] for batch in batches])
@@ -138,12 +168,13 @@ def _autoencoder_figures(vae: VAE, batches: list[Any], active: Figure, protocol:
         progress(len(likelihood))
     protocol = {**protocol, "importance_samples": 0, "note": "a plain autoencoder has a point-mass posterior: it gives no bound on log p(x)"}
     figures = {
-        "log_likelihood": _mean(likelihood, "nats", "log p(x | z) at the item's own code: a reconstruction score, not log p(x)"),
+        "log_likelihood": mean_figure(likelihood, "nats", "log p(x | z) at the item's own code: a reconstruction score, not log p(x)"),
         "active_units": active,
     }
     return Figures(figures, protocol)
 
 
-def _mean(values: Tensor, unit: str, meaning: str) -> Figure:
+def mean_figure(values: Tensor, unit: str, meaning: str) -> Figure:
+    """The mean of values (N,), with its standard error over items."""
     error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
     return Figure(float(values.mean()), unit, error, meaning)

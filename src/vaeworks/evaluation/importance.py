@@ -41,8 +41,8 @@ class LogProb:
 def log_prob(vae: VAE, batches: Batch | Iterable[Batch], samples: int = 1000, *, progress: Callable[[int], None] | None = None) -> LogProb:
     """log p(x) for every item, from ``samples`` draws of q(z | x): log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x).
 
-    Exact as K grows for any q that covers the posterior. Memory is bounded whatever K and the number of items. ``progress`` is called with the number
-    of items done. Draws come from torch's global generator, so ``torch.manual_seed`` makes them repeatable.
+    Exact as K grows for any q that covers the posterior. A label that is not told is summed out, its C classes sharing the K samples evenly. Memory is bounded whatever K and the
+    number of items. ``progress`` is called with the number of items done. Draws come from torch's global generator, so ``torch.manual_seed`` makes them repeatable.
 
     Raises ValueError for less than one sample, NotImplementedError where the posterior has no density (a plain autoencoder).
     """
@@ -72,6 +72,26 @@ def _pieces(batch: Batch, samples: int) -> Iterable[Batch]:
 
 
 def _batch(vae: VAE, batch: Batch, samples: int, progress: Callable[[int], None] | None) -> tuple[Tensor, ...]:
+    """The columns of LogProb. What the batch leaves open is summed out: each of A ways in which it may be told has its share of the samples, and p(x) is the sum of p(x, way)."""
+    found = vae.latents.alternatives(vae, batch)
+    if found is None:
+        columns = _drawn(vae, batch, samples)
+    else:
+        told, log_q = found[0], found[1].double()
+        ways, each = len(log_q), math.ceil(samples / len(log_q))
+        value, error, ess, elbo, likelihood = (column.unflatten(0, (ways, -1)) for column in _drawn(vae, told, each))
+        value, q = value.masked_fill(log_q == -math.inf, -math.inf), log_q.exp()
+        part = value.softmax(0)  # p(way | x)
+        spread = torch.where(part > 0, part * error, 0).square().sum(0).sqrt()
+        q_mean = (torch.where(q > 0, q * of, 0).sum(0) for of in (elbo - log_q, likelihood))
+        columns = value.logsumexp(0), spread, (part.square() / ess).sum(0).reciprocal(), *q_mean
+    if progress is not None:
+        progress(len(batch))
+    return columns
+
+
+def _drawn(vae: VAE, batch: Batch, samples: int) -> tuple[Tensor, ...]:
+    """The columns of LogProb from ``samples`` draws of q."""
     log_sum, log_sum_of_squares = None, None
     likelihood = torch.zeros(len(batch), dtype=torch.float64, device=batch.x.device)
     sampled_kl = torch.zeros_like(likelihood)
@@ -97,8 +117,6 @@ def _batch(vae: VAE, batch: Batch, samples: int, progress: Callable[[int], None]
     error = relative_variance.sqrt() if samples > 1 else torch.full_like(ess, math.inf)
     likelihood /= samples
     elbo = likelihood - (sampled_kl / samples if kl is None else kl)
-    if progress is not None:
-        progress(len(batch))
     return log_sum - math.log(samples), error, ess, elbo, likelihood
 
 

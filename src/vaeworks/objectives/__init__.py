@@ -14,6 +14,7 @@ from vaeworks.objectives.miwae import CIWAE, MIWAE, PIWAE
 from vaeworks.objectives.mmd import WAE, Info
 from vaeworks.objectives.regularised import Regularised
 from vaeworks.objectives.schedules import SCHEDULES, Constant, Cyclical, LinearWarmUp, Schedule
+from vaeworks.objectives.semi_supervised import SemiSupervised
 from vaeworks.objectives.similarity import MSSSIM
 from vaeworks.objectives.vae_gan import VAEGAN
 
@@ -43,6 +44,7 @@ __all__ = [
     "Objective",
     "Regularised",
     "Schedule",
+    "SemiSupervised",
     "analytic_kl",
     "kl_per_dimension",
 ]
@@ -65,5 +67,6 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "vae-gan": VAEGAN,
     "regularised": Regularised,
     "ms-ssim": MSSSIM,
+    "semi-supervised": SemiSupervised,
 }
 """The objective axis: recipe name -> class."""

@@ -22,6 +22,7 @@ from vaeworks.objectives import Objective
 from vaeworks.training.adamw import AdamW
 from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
 from vaeworks.training.metrics import Record
+from vaeworks.training.order import Order
 from vaeworks.training.pace import Pace, deferred_interrupt
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class Loop:
         self.average = copy.deepcopy(vae).eval() if knobs.ema else vae
         self.items, self.validation = resident(data.train, device), resident(data.validation if len(data.validation) else data.train, device)
         self.batch_size = min(knobs.batch_size * knobs.accumulate, len(self.items))
-        self.epoch_steps = len(self.items) // self.batch_size
+        self.order = Order(self.items, self.batch_size, labels_matter=data.schema.context == "partial-label")
+        self.epoch_steps, objective.labelled = self.order.epoch_steps, self.order.share
         self.state = _State(seed, knobs.planned_epochs(self.epoch_steps, data.schema.dimensions) * self.epoch_steps)
         self.validate_every = max(self.epoch_steps, min(100, self.state.steps))
         self.folder, self.checkpoint = folder, None if folder is None else folder / "checkpoint" / "state.safetensors"
@@ -118,7 +120,7 @@ class Loop:
         self.loss = compiled(self._loss) if pays and objective.compilable else self._loss
         self.best: dict[str, Tensor] = {}
         self.loss_sum, self.loss_count, self.terms = torch.zeros((), device=device), 0, dict[str, Tensor]()
-        self.order, self.order_epoch, self.bad = torch.empty(0), -1, 0
+        self.bad = 0
 
     def run(self, *, resume: bool, max_minutes: float | None, checkpoint_seconds: float) -> History:
         most = self.state.steps
@@ -162,7 +164,7 @@ class Loop:
         progress = state.step / state.steps
         weight = self.objective.weight(progress)
         total = torch.zeros((), device=self.device)
-        for index in self._index().chunk(knobs.accumulate):
+        for index in self.order.at(state.step, state.seed).chunk(knobs.accumulate):
             value, terms, opponent = self.loss(index, weight)
             share = len(index) / self.batch_size
             ((value if opponent is None else value + opponent) * share).backward()  # neither reaches the parameters of the other
@@ -205,14 +207,6 @@ class Loop:
                 f" (--set training.learning_rate={self.knobs.learning_rate / 10:g}), or use --set training.precision=float32;"
                 " look for extreme values in the data"
             )
-
-    def _index(self) -> Tensor:
-        """The items of this step: a permutation drawn once an epoch from the seed and the epoch's number, so resuming needs no state for it."""
-        epoch, position = divmod(self.state.step, self.epoch_steps)
-        if self.order_epoch != epoch:
-            generator = torch.Generator().manual_seed(self.state.seed * 1_000_003 + epoch)
-            self.order, self.order_epoch = torch.randperm(len(self.items), generator=generator).to(self.items.values.device), epoch
-        return self.order[position * self.batch_size : (position + 1) * self.batch_size]
 
     @torch.no_grad()
     def _average(self) -> None:
