@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final, cast
 
 import torch
 
 from vaeworks.errors import RecipeError
+from vaeworks.latents import LATENTS, Latents
 from vaeworks.model import VAE, Decoder, Encoder, Schema
 from vaeworks.objectives import OBJECTIVES, SCHEDULES, Objective
-from vaeworks.posteriors import POSTERIORS
+from vaeworks.posteriors import POSTERIORS, Known, Posterior
 from vaeworks.priors import PRIORS
 from vaeworks.recipes.knobs import AXES
 from vaeworks.recipes.recipe import Recipe
 from vaeworks.training import Trainer
 
 __all__ = ["build_objective", "build_trainer", "build_vae", "choose_likelihood", "choose_recipe", "conditioned"]
+
+NEEDS: Final = {
+    Known.DRAWN: ("the density of q", "has none"),
+    Known.DENSITY: ("the density of q at any point, its parameters held fixed", "knows it only where it drew"),
+    Known.MOMENTS: ("the mean and the covariance of q in closed form", "has no such form"),
+    Known.FACTORS: ("a q whose dimensions are independent", "does not factorise"),
+}
+"""What is needed of q, and what is wrong with a part that falls short of it."""
 
 
 def choose_recipe(schema: Schema) -> tuple[str, str]:
@@ -44,16 +53,23 @@ def choose_likelihood(schema: Schema) -> tuple[str, str]:
 
 def conditioned(recipe: Recipe, schema: Schema) -> Schema:
     """``schema`` with the context that ``recipe`` asks for; RecipeError where the data have no such thing."""
-    if recipe["context"] == "label" and len(schema.classes) < 2:
+    context = recipe["context"]
+    if context in {"label", "partial-label"} and len(schema.classes) < 2:
         raise RecipeError(
-            f"context = 'label' needs data with labels, and these have {len(schema.classes) or 'no'} classes: use folders named after the classes"
+            f"context = {context!r} needs data with labels, and these have {len(schema.classes) or 'no'} classes: use folders named after the classes"
         )
-    return replace(schema, context=recipe["context"])
+    if context == "vector" and not schema.columns:
+        raise RecipeError(
+            "context = 'vector' needs data with numbers beside the items, and these have none: use an .npz with an array 'context' (N, C)"
+        )
+    return replace(schema, context=context)
 
 
 def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     """The VAE that ``recipe`` describes, for data of ``schema``; RecipeError where the two do not fit."""
+    _labels_are_inferred(recipe)
     size, context = recipe["latent_size"], conditioned(recipe, schema).context_size
+    told = 0 if recipe["context"] == "partial-label" else context  # a label that may be unknown is inferred, and part of the code
     if not recipe["likelihood"]:
         recipe = recipe.with_likelihood(choose_likelihood(schema)[0])
     kind = recipe["likelihood"]["kind"]
@@ -63,38 +79,76 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     if likelihood.discrete and schema.x_levels == 0:
         raise RecipeError(_mismatch(kind, schema))
     _same_space(recipe)
+    kind = recipe["latents"]["kind"]
+    _known_of_q(recipe, f"latents.kind = {kind!r}", LATENTS[kind].needs, "latents.kind = 'flat'", "posterior")
+    if recipe["prior"]["kind"] == "vamp":
+        _known_of_q(recipe, "prior.kind = 'vamp'", Known.DENSITY, "prior.kind = 'mixture'", "posterior")
     posterior = _part(recipe, "posterior", size)
     encoder = Encoder(
         _part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=torch.full(schema.shape, schema.mean), context_size=context
     )
     latents = _part(recipe, "latents", size, schema.shape, partial(_part, recipe, "encoder"), context)
-    decoder = Decoder(_part(recipe, "decoder", (latents.code_size + context,), likelihood.parameter_shape), likelihood, context_size=context)
-    return VAE(encoder, decoder, _part(recipe, "prior", size, context), latents=latents)
+    decoder = Decoder(_part(recipe, "decoder", (latents.code_size + told,), likelihood.parameter_shape), likelihood, context_size=told)
+    return VAE(encoder, decoder, _part(recipe, "prior", size, told), latents=latents)
 
 
 def build_objective(recipe: Recipe) -> Objective:
     """The objective that ``recipe`` describes; RecipeError where its posterior cannot serve it."""
     kind, posterior = recipe["objective"]["kind"], recipe["posterior"]["kind"]
-    if posterior == "point" and OBJECTIVES[kind].needs_density:
-        able = ", ".join(repr(name) for name, part in OBJECTIVES.items() if not part.needs_density)
+    if posterior == "point" and OBJECTIVES[kind].needs is not Known.NOTHING:
+        able = ", ".join(repr(name) for name, part in OBJECTIVES.items() if part.needs is Known.NOTHING)
         raise RecipeError(
             f"posterior.kind = 'point' has no density, and objective.kind = {kind!r} needs one: use one of {able}, or posterior.kind = 'diagonal'"
         )
-    drawn_only = recipe["latents"]["kind"] == "hamiltonian" or posterior in {"planar", "radial"}
-    if drawn_only and recipe["objective"].get("gradient") in {"stl", "dreg"}:
-        path = "latents.kind = 'hamiltonian'" if posterior not in {"planar", "radial"} else f"posterior.kind = {posterior!r}"
+    gradient = recipe["objective"].get("gradient")
+    if gradient in {"stl", "dreg"}:
+        _known_of_q(recipe, f"objective.gradient = {gradient!r}", Known.DENSITY, "objective.gradient = 'plain'", "posterior", "latents")
+    _known_of_q(recipe, f"objective.kind = {kind!r}", OBJECTIVES[kind].needs, "objective.kind = 'factor'", "posterior", "latents")
+    labelled = recipe["latents"]["kind"] == "labelled"
+    if labelled != (kind == "semi-supervised"):
+        why = "gives q(y | x) no gradient" if labelled else f"weighs labels, which latents.kind = {recipe['latents']['kind']!r} does not infer"
         raise RecipeError(
-            f"objective.gradient = {recipe['objective']['gradient']!r} needs the density of q at points with its parameters held fixed, and {path} knows it only where it drew:"
-            " use objective.gradient = 'plain', or posterior.kind = 'maf'"
+            f"objective.kind = {kind!r} {why}: use objective.kind = {'semi-supervised' if labelled else 'elbo'!r}, or --recipe m2 as it is"
         )
     objective: Objective = _part(recipe, "objective")
     return objective
 
 
+def _labels_are_inferred(recipe: Recipe) -> None:
+    """RecipeError where labels that may be unknown meet latents that cannot infer them, or the other way round, or a prior that needs to be told them."""
+    kind, context = recipe["latents"]["kind"], recipe["context"]
+    if (kind == "labelled") != (context == "partial-label"):
+        raise RecipeError(
+            f"latents.kind = {kind!r} and context = {context!r} do not go together: labels that may be unknown are context = 'partial-label' with"
+            " latents.kind = 'labelled', as in --recipe m2"
+        )
+    if kind == "labelled" and recipe["prior"]["kind"] == "vamp":
+        raise RecipeError(
+            "prior.kind = 'vamp' encodes its pseudo-inputs, and latents.kind = 'labelled' encodes with a label that they lack: use prior.kind = 'mixture'"
+        )
+
+
+def _known_of_q(recipe: Recipe, asker: str, need: Known, cure: str, *axes: str) -> None:
+    """RecipeError where the part on one of ``axes`` makes a q of which less is known than ``asker`` needs."""
+    for axis in axes:
+        kind, parts = recipe[axis]["kind"], cast(dict[str, type[Posterior] | type[Latents]], AXES[axis])
+        known = parts[kind].known
+        if known < need:
+            what, fault = NEEDS[need]
+            fault = "has no density" if known is Known.NOTHING else fault
+            able = next(name for name, part in parts.items() if part.known >= need)
+            raise RecipeError(f"{asker} needs {what}, and {axis}.kind = {kind!r} {fault}: use {cure}, or {axis}.kind = {able!r}")
+
+
 def _same_space(recipe: Recipe) -> None:
-    """RecipeError where the posterior's codes live where the prior has no density."""
-    posterior, prior = recipe["posterior"], recipe["prior"]
+    """RecipeError where the posterior's codes live where the prior has no density, or the latents no way."""
+    posterior, prior, latents = recipe["posterior"], recipe["prior"], recipe["latents"]["kind"]
     here, there = POSTERIORS[posterior["kind"]].space, PRIORS[prior["kind"]].space
+    if LATENTS[latents].space not in {"any", here}:
+        raise RecipeError(
+            f"posterior.kind = {posterior['kind']!r} draws codes from a {here} space, and the codes of latents.kind = {latents!r} live in a flat one:"
+            " use latents.kind = 'flat', or posterior.kind = 'diagonal'"
+        )
     if here != there:
         fits = [name for name, part in PRIORS.items() if part.space == here]
         raise RecipeError(
