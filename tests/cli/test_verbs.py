@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 import vaeworks as vw
 from vaeworks.check import CheckResult
 from vaeworks.data import Options, open_data
-from vaeworks.recipes import load_recipe, recipe_names
+from vaeworks.recipes import load_recipe, measured, recipe_names
 from vaeworks.recipes.knobs import AXES
 
 Vae = Callable[..., Any]
@@ -205,10 +205,57 @@ def test_evaluate_repeats_what_training_measured(vae: Vae, digits_run: Path) -> 
         assert figures["figures"][name]["value"] == pytest.approx(figure["value"], rel=1e-4), name
 
 
+def test_evaluate_a_few_of_the_held_out_items(vae: Vae, digits_run: Path) -> None:
+    """A limit chooses among the items that the run holds out, and splits nothing anew."""
+    done = vae("evaluate", digits_run, "--limit", 7, "--samples", 5, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["protocol"]["items"] == 7
+
+
 def test_evaluate_for_people(vae: Vae, digits_run: Path) -> None:
     out = vae("evaluate", digits_run, "digits", "--samples", 10, "--limit", 300).out
     for part in ("log p(x)", "bits per dimension", "ELBO", "active units", "Measured on", "10 importance samples, seed 0"):
         assert part in out
+
+
+def test_evaluate_measures_what_is_asked_for(vae: Vae, digits_run: Path) -> None:
+    asked = ("--information", "--probes", "--sample-quality")
+    done = vae("evaluate", digits_run, "--samples", 5, *asked, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    figures = {name: figure["value"] for name, figure in told["figures"].items()}
+    plain = json.loads(vae("evaluate", digits_run, "--samples", 5, "--json").out)["figures"]
+    assert {name: told["figures"][name] for name in plain} == plain, "what else is asked for changes no figure"
+    assert figures["linear_probe"] > 0.7
+    assert figures["nearest_neighbours"] > 0.7
+    assert 0 < figures["mutual_information"] < np.log(180)
+    assert figures["mutual_information"] + figures["aggregate_kl"] == pytest.approx(figures["kl"], rel=0.1)
+    assert 0 < figures["coverage"] <= 1
+    assert "1437 labelled items" in told["protocol"]["features"]
+    out = vae("evaluate", digits_run, "--samples", 5, *asked).out
+    for part in ("I(x; z)", "linear probe", "Frechet distance", "Samples are means of p(x | z), compared in 64 features", "180 test items"):
+        assert part in out
+
+
+def test_evaluate_disentanglement(vae: Vae, without_pictures: None) -> None:
+    assert vae("train", "sprites", "-o", "run", "--recipe", "mlp", "--limit", 500, "--set", "latent_size=3", *QUICK).code == 0
+    done = vae("evaluate", "run", "--disentanglement", "--samples", 2, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)["figures"]
+    for name in ("mig", "dci_disentanglement", "dci_completeness", "dci_informativeness", "sap", "modularity", "factor_vae_score", "beta_vae_score"):
+        assert 0 <= told[name]["value"] <= 1
+    assert "shape, scale, orientation, x, y; 50 items" in told["mig"]["meaning"]
+
+
+def test_evaluate_all_leaves_out_what_the_data_do_not_allow(vae: Vae, digits_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaeworks.evaluation.studies.STEPS", 20)
+    done = vae("evaluate", digits_run, "digits", "--samples", 5, "--annealed", 10, "--all", "--json", "--limit", 400)
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    for name in ("annealed_log_px", "sandwich_gap", "amortisation_gap", "mutual_information", "linear_probe", "coverage", "effective_sample_size"):
+        assert name in told["figures"]
+    assert "mig" not in told["figures"]
+    assert any("disentanglement was not measured: it needs items whose factors" in warning for warning in told["warnings"])
 
 
 def test_score(vae: Vae, digits_run: Path, model: vw.Model) -> None:
@@ -269,7 +316,11 @@ def test_recipes(vae: Vae) -> None:
     listed = vae("recipes", "--parts").out
     assert all(kind in listed for parts in AXES.values() for kind in parts)
     assert "E_q[log p(x" in listed
-    assert json.loads(vae("recipes", "--json").out)["mlp"]["latent_size"] == load_recipe("mlp")["latent_size"]
+    told, figure = json.loads(vae("recipes", "--json").out)["mlp"], measured()["figures"]["mlp"]
+    assert told["latent_size"] == load_recipe("mlp")["latent_size"]
+    assert told["measured"] == figure
+    assert f"{figure['value']:.2f} ± {figure['standard_error']:.2f} nats" in out
+    assert measured()["protocol"] in out
     assert json.loads(vae("recipes", "mlp", "--json").out)["name"] == "mlp"
 
 

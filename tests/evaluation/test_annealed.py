@@ -76,7 +76,9 @@ def test_the_sandwich_holds_the_truth_and_closes() -> None:
     gaps = []
     for steps in (5, 200):
         torch.manual_seed(2)
-        sandwich = bidirectional(model.vae(), 60, chains=8, steps=steps, leapfrogs=4)
+        turns: list[int] = []
+        sandwich = bidirectional(model.vae(), 60, chains=8, steps=steps, leapfrogs=4, progress=turns.append)
+        assert sum(turns) == 2 * steps
         gaps.append(sandwich.gap)
     assert gaps[0] > gaps[1] > -0.05
     assert gaps[1] < 0.1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vaeworks.runs import Model
 
 __all__ = [
-    "Binarise", "Data", "DataDir", "Device", "Download", "Given", "Json", "Limit", "Out", "RunFolder", "RunSeed", "Samples", "Seed", "Size", "Split", "Strict",
+    "Binarise", "Data", "DataDir", "Device", "Download", "Given", "Json", "Labels", "Limit", "Out", "RunFolder", "RunSeed", "Samples", "Seed", "Size", "Split", "Strict",
     "counter", "data_options", "emit", "open_model", "output_path", "say", "seed_of", "wishes", "write_x",
 ]  # fmt: skip
 
@@ -39,7 +39,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on
 Samples = Annotated[int, typer.Option("--samples", "-k", help="Importance samples per item.", min=1)]
 Given = Annotated[
     list[str] | None,
-    typer.Option("--given", metavar="KEY=VALUE", help="What a conditional model draws for, e.g. --given label=7.", show_default=False),
+    typer.Option(
+        "--given",
+        metavar="KEY=VALUE",
+        help="What a conditional model draws for: --given label=7, or --given age=30 --given height=1.8.",
+        show_default=False,
+    ),
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write.", show_default=False)]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the original files of a built-in data set.", show_default=False)]
@@ -48,6 +53,10 @@ Size = Annotated[str | None, typer.Option(help="Resize images to this side, or H
 Binarise = Annotated[str | None, typer.Option(help="none, threshold, dynamic or static.", show_default="none, or as the data's name says")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse a folder with unreadable files instead of skipping them.")]
 Limit = Annotated[int | None, typer.Option(help="Use at most this many items.", min=1, show_default=False)]
+Labels = Annotated[
+    int | None,
+    typer.Option("--labels", help="Keep the labels of this many training items, and hide the others (for --recipe m2).", min=1, show_default="all"),
+]
 Split = Annotated[str | None, typer.Option(help="train, validation, test or all.", show_default="test of a built-in set, all of anything else")]
 
 
@@ -67,6 +76,7 @@ def data_options(
     split: str | None = None,
     download: bool = False,
     validation: float | None = None,
+    labels: int | None = None,
 ) -> Options:
     """The reading options that the command line gave."""
     from vaeworks.data import Options
@@ -81,6 +91,7 @@ def data_options(
         split=split,  # type: ignore[arg-type]
         download=download,
         validation=validation,
+        labels=labels,
         say=say,
     )
 

@@ -42,6 +42,28 @@ def evaluate(
         str | None, typer.Argument(metavar="[DATA]", help="What to measure on.", show_default="the test items of the data it was trained on")
     ] = None,
     samples: Samples = 1000,
+    annealed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=10,
+            help="log p(x) by annealed importance sampling over N temperatures too, and from both sides on items drawn from the model; slow.",
+            show_default=False,
+        ),
+    ] = None,
+    gaps: Annotated[bool, typer.Option("--gaps", help="What the family of q costs, and what one encoder for all items costs; slow.")] = False,
+    information: Annotated[
+        bool, typer.Option("--information", help="What codes tell of x, and how far all codes together are from the prior.")
+    ] = False,
+    probes: Annotated[bool, typer.Option("--probes", help="Labels read off codes, by a linear classifier and by neighbours; needs labels.")] = False,
+    sample_quality: Annotated[
+        bool,
+        typer.Option("--sample-quality", help="Precision, recall, density, coverage and Frechet distance of samples, in a named space of features."),
+    ] = False,
+    disentanglement: Annotated[
+        bool, typer.Option("--disentanglement", help="MIG, DCI, SAP, modularity, FactorVAE and beta-VAE scores; needs factors (sprites have them).")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of these that the model and the data allow.")] = False,
     data_dir: DataDir = None,
     split: Split = None,
     limit: Limit = None,
@@ -49,23 +71,46 @@ def evaluate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure log p(x), ELBO, KL, bits per dimension and active units on held-out items.
+    """Measure log p(x), ELBO, KL, bits per dimension and active units on held-out items, and what else is asked for.
 
-    Example: [bold]vae evaluate runs/digits digits --samples 5000 --json[/]
+    Example: [bold]vae evaluate runs/digits digits --samples 5000 --information --probes --json[/]
     """
     from dataclasses import replace
 
-    from vaeworks.runs import held_out_of
+    import torch
+
+    from vaeworks.evaluation import STUDIES, Setting, further
+    from vaeworks.runs import data_of
 
     model = open_model(run, device)
     seed = seed_of(run, seed)
-    known = held_out_of(run) if data is None else None
-    source, options = known or (data or model.schema.source, data_options(seed=seed, split=None if data else "test"))
-    asked: dict[str, Any] = {"data_dir": data_dir, "split": split, "limit": limit}
-    items = model.items(source, replace(options, say=say, **{name: value for name, value in asked.items() if value is not None}))
+    source, options = data_of(run, data, model.schema.source, data_options(seed=seed))
+    asked: dict[str, Any] = {"data_dir": data_dir, "split": split, "limit": None if data is None else limit}
+    options = replace(options, say=say, **{name: value for name, value in asked.items() if value is not None})
+    items = model.items(source, options)
+    if data is None and limit is not None:  # of what the run holds out: fewer items to split would be held out otherwise
+        items = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))[:limit]]
+    chosen = {
+        "annealed": annealed is not None, "gaps": gaps, "information": information, "probes": probes, "sample-quality": sample_quality,
+        "disentanglement": disentanglement,
+    }  # fmt: skip
+    names = [name for name in STUDIES if everything or chosen[name]]
+    learning = data is None and split is None and {"probes", "sample-quality"} & set(names)
+    setting = Setting(
+        model.vae,
+        model.schema,
+        items,
+        learned=model.items(source, replace(options, split="train")) if learning else None,
+        samples=samples,
+        temperatures=annealed or 1000,
+        seed=seed,
+        device=model.device,
+        counter=counter,
+    )
+    more = further(setting, names, strict=not everything)
     with counter("importance sampling", len(items)) as advance:
         figures = model.evaluate(items, samples, seed=seed, progress=advance)
-    emit(figures.to_json(), as_json, lambda: figures_table(figures))
+    emit(figures.joined(more).to_json(), as_json, lambda: figures_table(figures.joined(more)))
 
 
 def score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,27 @@ NAMES = {
     "effective_sample_size": "effective sample size",
     "reconstruction_mse": "reconstruction error",
     "code_norm": "size of the codes",
+    "accuracy": "accuracy of q(y|x)",
+    "annealed_log_px": "log p(x), annealed",
+    "annealed_monte_carlo_error": "  its Monte Carlo error",
+    "importance_log_px": "log p(x), same items",
+    "annealed_gain": "  gain of annealing",
+    "sandwich_gap": "  gap of the sandwich",
+    "inference_gap": "inference gap",
+    "approximation_gap": "  approximation gap",
+    "amortisation_gap": "  amortisation gap",
+    "mutual_information": "I(x; z)",
+    "aggregate_kl": "KL(q(z) || p(z))",
+    "linear_probe": "linear probe",
+    "nearest_neighbours": "nearest neighbours",
+    "frechet": "Frechet distance",
+    "mig": "MIG",
+    "dci_disentanglement": "DCI disentanglement",
+    "dci_completeness": "DCI completeness",
+    "dci_informativeness": "DCI informativeness",
+    "sap": "SAP",
+    "factor_vae_score": "FactorVAE score",
+    "beta_vae_score": "beta-VAE score",
 }
 
 
@@ -43,6 +65,8 @@ def figures_table(figures: Figures) -> None:
     print(
         line + (f", binarisation {protocol['binarisation']}" if protocol["binarisation"] != "none" else "") + "; ± is one standard error over items."
     )
+    if "features" in protocol:
+        print(f"Samples are {protocol['samples_are']}, compared in {protocol['features']}.")
     for key in ("density", "note"):
         if key in protocol:
             print(f"Note: {protocol[key]}.")
@@ -67,14 +91,28 @@ def comparison_table(result: Comparison) -> None:
 
 
 def recipe_table(recipes: Iterable[Recipe]) -> None:
-    """One line each, with what stands on the axes where it is not the ordinary part."""
+    """Two lines each: what was measured, what it is, what stands on the axes where it is not the ordinary part, and the paper; then the protocol."""
+    from vaeworks.recipes import measured
     from vaeworks.recipes.knobs import DEFAULTS
 
-    table = _table("recipe", "what it is", "on the axes", "paper")
+    table, found = _table("recipe", "measured", "what it is, on the axes, and in which paper"), measured()
+    table.columns[0].no_wrap, table.columns[1].max_width = True, 20
     for recipe in recipes:
         parts = [f"{axis} {recipe[axis]['kind']}" for axis, usual in DEFAULTS.items() if recipe[axis]["kind"] != usual]
-        table.add_row(recipe.name, recipe["summary"], ", ".join([recipe["encoder"]["kind"], f"z {recipe['latent_size']}", *parts]), recipe["paper"])
+        axes = ", ".join([recipe["encoder"]["kind"], f"z {recipe['latent_size']}", *parts])
+        table.add_row(recipe.name, _measured(found["figures"].get(recipe.name)), f"{recipe['summary']}\n{axes}; {recipe['paper']}")
     _print(table)
+    print(f"Measured, log p(x) where nothing else is said: {found['protocol']}.")
+
+
+def _measured(figure: dict[str, Any] | None) -> str:
+    """Two digits of the standard error, and as many of the value as they allow."""
+    if figure is None:
+        return "-"
+    error = figure["standard_error"]
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    what = "" if figure["meaning"] == "log p(x)" else f", {figure['meaning']}"
+    return f"{figure['value']:.{digits}f} ± {error:.{digits}f} {figure['unit']}{what}"
 
 
 def parts_table() -> None:

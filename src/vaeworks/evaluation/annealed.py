@@ -73,8 +73,20 @@ def annealed_log_prob(
     return Annealed(log_mean_exp(log_w), _standard_error(log_w), accepted)
 
 
-def bidirectional(vae: VAE, n: int = 100, *, chains: int = 16, steps: int = 1000, leapfrogs: int = 10, context: Tensor | None = None) -> Sandwich:
-    """Bounds from both sides on log p(x) of ``n`` items drawn from the model, for which one exact posterior sample is known (Grosse et al. 2016, arXiv:1606.02275)."""
+def bidirectional(
+    vae: VAE,
+    n: int = 100,
+    *,
+    chains: int = 16,
+    steps: int = 1000,
+    leapfrogs: int = 10,
+    context: Tensor | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Sandwich:
+    """Bounds from both sides on log p(x) of ``n`` items drawn from the model, for which one exact posterior sample is known (Grosse et al. 2016, arXiv:1606.02275).
+
+    ``progress`` is called 2 ``steps`` times.
+    """
     with torch.no_grad():
         z = vae.latents.generate(vae.prior, n, context)
         x = vae.decoder(z, *(() if context is None else (context,))).sample()
@@ -82,8 +94,8 @@ def bidirectional(vae: VAE, n: int = 100, *, chains: int = 16, steps: int = 1000
     target = _Target(vae, batch)
     sizes = _tuned(target, min(chains, 4), steps, leapfrogs)
     betas = temperatures(steps)
-    forward, _ = _anneal(target, target.prior_sample(chains), betas, sizes, leapfrogs)
-    backward, _ = _anneal(target, z.expand(chains, *z.shape), betas.flip(0), sizes.flip(0), leapfrogs)
+    forward, _ = _anneal(target, target.prior_sample(chains), betas, sizes, leapfrogs, progress)
+    backward, _ = _anneal(target, z.expand(chains, *z.shape), betas.flip(0), sizes.flip(0), leapfrogs, progress)
     return Sandwich(log_mean_exp(forward), -log_mean_exp(backward))
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from vaeworks.data import Items
-from vaeworks.latents import context_of
+from vaeworks.errors import VaeworksError
+from vaeworks.latents import FlatLatents, context_of
 from vaeworks.model import VAE, Schema
 from vaeworks.objectives.iwae import log_mean_exp
 
@@ -33,8 +34,13 @@ class Information:
 def information(vae: VAE, items: Items, schema: Schema, *, most: int = 5000, seed: int = 0, device: torch.device | str = "cpu") -> Information:
     """I_q(x; z) and KL(q(z) || p(z)) over the first ``most`` of ``items``, one draw of z an item, q(z) summed over all of them exactly.
 
-    Raises NotImplementedError for hierarchies and for posteriors without a density.
+    Raises VaeworksError for latents that are not one vector under the prior, NotImplementedError for posteriors without a density.
     """
+    if not isinstance(vae.latents, FlatLatents):
+        raise VaeworksError(
+            f"{type(vae.latents).__name__}: the codes' information is written for latents that are one vector, drawn from q(z | x) and under the prior p(z) as they are:"
+            " train with --set latents.kind=flat to measure it"
+        )
     vae.eval()
     torch.manual_seed(seed)
     chosen = items[:most]
