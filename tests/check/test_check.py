@@ -11,18 +11,23 @@ import scipy.integrate
 import scipy.stats
 import torch
 from torch import Tensor
+from torch.distributions import kl_divergence
 
 from vaeworks.check import CHECKS, CheckResult, Setting, run_checks
 from vaeworks.check import bounds as bounds_topic
+from vaeworks.check import estimators as estimators_topic
 from vaeworks.check import importance as importance_topic
 from vaeworks.check import probabilistic_pca as pca_topic
 from vaeworks.check.normalisation import SUPPORTS
 from vaeworks.check.quadrature import nodes, product
 from vaeworks.check.result import compare
 from vaeworks.distributions import ContinuousBernoulli, Factorised, GridCategorical
+from vaeworks.distributions.flows import Bijection
+from vaeworks.distributions.planar import PlanarStep
 from vaeworks.evaluation import LogProb, log_prob
 from vaeworks.likelihoods import LIKELIHOODS
-from vaeworks.objectives import ELBO, base
+from vaeworks.objectives import ELBO, base, iwae
+from vaeworks.objectives.paths import by_way_of_z, log_q_of_z
 from vaeworks.trace import Trace
 
 
@@ -32,7 +37,8 @@ def failures(topic: str) -> set[str]:
 
 
 def test_everything_passes_here_and_leaves_the_random_stream_alone() -> None:
-    before, topics = torch.random.get_rng_state(), []
+    before = torch.random.get_rng_state()
+    topics: list[str] = []
     results = run_checks(progress=topics.append)
     assert [f"{r.name}: {r.measured} against {r.expected}, tolerance {r.tolerance}; {r.compares}" for r in results if not r.passed] == []
     assert topics == list(CHECKS)
@@ -95,6 +101,60 @@ def test_quadrature_on_the_unit_interval_and_in_two_dimensions() -> None:
 # Defects, one by one.
 
 
+@pytest.mark.parametrize("map_", ["forward", "inverse"])
+def test_finds_a_wrong_log_determinant(monkeypatch: pytest.MonkeyPatch, map_: str) -> None:
+    right = Bijection.forward
+
+    def wrong(self: Bijection, value: Tensor, context: Tensor | None, to_code: bool) -> tuple[Tensor, Tensor]:
+        image, log_det = right(self, value, context, to_code)
+        return image, log_det if to_code != (map_ == "forward") else 0.9 * log_det
+
+    monkeypatch.setattr(Bijection, "forward", wrong)
+    suffix = "" if map_ == "forward" else ", inverse"
+    assert failures("flows") == {f"flows: {kind}{suffix}" for kind in ("realnvp", "maf", "iaf", "spline")}
+
+
+def test_finds_a_planar_step_without_its_determinant(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = PlanarStep.__call__
+    monkeypatch.setattr(PlanarStep, "__call__", lambda self, z: (right(self, z)[0], torch.zeros_like(z[..., 0])))
+    assert failures("flows") == {"flows: planar"}
+
+
+def test_finds_a_mean_in_place_of_the_log_of_a_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iwae, "log_mean_exp", lambda log_w, dim=0: log_w.mean(dim))
+    assert failures("objectives") >= {"objectives: IWAE", "objectives: DReG", "objectives: order"}
+
+
+def test_finds_a_kl_that_is_averaged_over_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "kl_divergence", lambda q, p: kl_divergence(q, p) / 2)
+    assert failures("objectives") >= {"objectives: ELBO", "objectives: beta-VAE", "objectives: GECO", "objectives: DIP-VAE", "objectives: MS-SSIM"}
+
+
+def test_finds_a_doubly_reparameterised_gradient_with_the_wrong_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights v in place of v^2: biased for more than one sample, and of another order."""
+
+    def wrong(trace: Trace, parts: Any, beta: float) -> Tensor:
+        share = parts.log_w.detach().softmax(0)
+        joint = (share * parts.log_joint).sum(0).mean()
+        loss: Tensor = -joint - by_way_of_z((share * (parts.log_joint - beta * log_q_of_z(trace.latents))).sum(0).mean() - joint, trace.latents)
+        return loss
+
+    monkeypatch.setattr(iwae, "_doubly_reparameterised", wrong)
+    assert failures("gradient estimators") >= {"gradient estimators: DReG, mean", "gradient estimators: dreg, order"}
+
+
+def test_finds_a_score_that_was_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain gradient under another name is unbiased, and does not vanish where it should."""
+    monkeypatch.setattr(estimators_topic, "ELBO", lambda **_: ELBO(analytic=False))
+    assert failures("gradient estimators") == {"gradient estimators: STL, exact posterior"}
+
+
+def test_finds_draws_of_a_posterior_that_is_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = torch.distributions.Normal.rsample
+    monkeypatch.setattr(torch.distributions.Normal, "rsample", lambda self, shape=(): torch.lerp(self.mean, right(self, shape), 0.9))
+    assert failures("calibration") >= {"calibration: exact posterior", "calibration: too narrow"}
+
+
 def test_finds_a_missing_normalising_constant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ContinuousBernoulli, "log_normaliser", lambda self: torch.zeros_like(self.logits))
     assert failures("normalisation") == {"normalisation: continuous-bernoulli"}
@@ -124,8 +184,7 @@ def test_finds_chains_that_forget_the_momentum(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("factor", [-1.0, 0.5], ids=["wrong sign", "mean over dimensions"])
 def test_finds_a_wrong_kl(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
-    right = base.kl_divergence
-    monkeypatch.setattr(base, "kl_divergence", lambda q, p: factor * right(q, p))
+    monkeypatch.setattr(base, "kl_divergence", lambda q, p: factor * kl_divergence(q, p))
     assert failures("divergences") >= {"divergences: formula", "divergences: diagonal to standard-normal", "divergences: full to standard-normal"}
     assert failures("bounds") == {"bounds: ELBO"}
 

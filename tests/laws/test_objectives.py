@@ -5,216 +5,36 @@ itself held to scipy below.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import scipy.integrate
-import scipy.special
 import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Laplace, Normal
 
+from vaeworks.check.closed_forms import (
+    Case,
+    Truth,
+    correlated_by_a_line,
+    deceived_by_a_line,
+    decorrelated,
+    discrepancy,
+    floored,
+    importance_weighted,
+    seen_by_a_line,
+    similar,
+    smooth,
+    taken_apart,
+    weighted,
+)
 from vaeworks.check.gradients import directional_error
 from vaeworks.check.linear_gaussian import LinearGaussian
 from vaeworks.model import VAE
 from vaeworks.objectives import OBJECTIVES, Objective
 from vaeworks.trace import Batch, Latent, Trace
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A model, items x (B, X), and the mean (B, D) and scale (B, D) of q: what the closed forms are made of."""
-
-    model: LinearGaussian
-    x: Tensor
-    mean: Tensor
-    scale: Tensor
-
-    @property
-    def kl(self) -> Tensor:
-        return self.model.kl(self.mean, self.scale)
-
-    @property
-    def distortion(self) -> Tensor:
-        return -self.model.log_likelihood(self.x, self.mean, self.scale).mean()
-
-    @property
-    def loss(self) -> Tensor:
-        """-ELBO, averaged over items."""
-        return self.kl.sum(-1).mean() + self.distortion
-
-    def over(self, number: int) -> tuple[Array, Array]:
-        """Gauss-Hermite points of q, (number^D, B, D), and weights (number^D,) that sum to one."""
-        node, weight = np.polynomial.hermite_e.hermegauss(number)
-        size = self.mean.shape[1]
-        points = np.stack(np.meshgrid(*[node] * size, indexing="ij"), -1).reshape(-1, 1, size)
-        weights = np.stack(np.meshgrid(*[weight / weight.sum()] * size, indexing="ij"), -1).reshape(-1, size).prod(1)
-        return self.mean.numpy() + self.scale.numpy() * points, weights
-
-
-# (objective, truth) -> the expected value of the loss
-Expected = Callable[[Any, Truth], Tensor | float]
-
-
-def weighted(beta: float) -> Expected:
-    return lambda _, t: beta * t.kl.sum(-1).mean() + t.distortion
-
-
-def floored(floor: float, beta: float = 1.0) -> Expected:
-    return lambda _, t: beta * t.kl.mean(0).clamp_min(floor).sum() + t.distortion
-
-
-def importance_weighted(beta: float = 1.0, share: float = 0.0) -> Expected:
-    """-E[log (w_1 + w_2) / 2] by quadrature over two codes; ``share`` of it the ELBO."""
-
-    def expected(_: Objective, t: Truth) -> float:
-        z, weight = t.over(24)
-        error = t.x.numpy() - z @ t.model.weight.numpy().T - t.model.bias.numpy()
-        log_p = scipy.stats.norm(0, t.model.scale).logpdf(error).sum(-1)
-        log_w = log_p + beta * (scipy.stats.norm.logpdf(z) - scipy.stats.norm.logpdf(z, t.mean.numpy(), t.scale.numpy())).sum(-1)
-        pairs = np.logaddexp(log_w[:, None], log_w[None]) - np.log(2)
-        bound, elbo = np.einsum("i,j,ijb->b", weight, weight, pairs), weight @ log_w
-        return float(-(share * elbo + (1 - share) * bound).mean())
-
-    return expected
-
-
-def parts_of_the_kl(t: Truth) -> tuple[float, float, float]:
-    """Mutual information, total correlation and dimension-wise KL where q(z) is the mixture of the items' posteriors, by quadrature."""
-    z, weight = t.over(40)
-    pairs = scipy.stats.norm.logpdf(z[:, :, None], t.mean.numpy(), t.scale.numpy())  # (P, B of z, B of x, D)
-    own = scipy.stats.norm.logpdf(z, t.mean.numpy(), t.scale.numpy()).sum(-1)
-    log_q = scipy.special.logsumexp(pairs.sum(-1), axis=2) - np.log(len(t.x))
-    product = (scipy.special.logsumexp(pairs, axis=2) - np.log(len(t.x))).sum(-1)
-    ratios = (own - log_q, log_q - product, product - scipy.stats.norm.logpdf(z).sum(-1))
-    information, correlation, dimensions = (float((weight @ ratio).mean()) for ratio in ratios)
-    return information, correlation, dimensions
-
-
-def taken_apart(alpha: float, beta: float, gamma: float, log_factor: float = 0.0) -> Expected:
-    """``log_factor``: what the estimate of log q(z) and of each log q(z_d) lacks."""
-
-    def expected(_: Objective, t: Truth) -> Tensor:
-        information, correlation, dimensions = parts_of_the_kl(t)
-        lacking = log_factor * np.array([-1, 1 - t.mean.shape[1], t.mean.shape[1]])
-        return alpha * (information + lacking[0]) + beta * (correlation + lacking[1]) + gamma * (dimensions + lacking[2]) + t.distortion
-
-    return expected
-
-
-def decorrelated(variant: str, off_diagonal: float, diagonal: float) -> Expected:
-    def expected(_: Objective, t: Truth) -> Tensor:
-        covariance = np.cov(t.mean.numpy().T, bias=True) + (np.diag(t.scale.square().mean(0).numpy()) if variant == "II" else 0)
-        apart = covariance[~np.eye(len(covariance), dtype=bool)]
-        return t.loss + off_diagonal * float((apart**2).sum()) + diagonal * float(((np.diag(covariance) - 1) ** 2).sum())
-
-    return expected
-
-
-def discrepancy(t: Truth, kernel: str) -> float:
-    """E of MMD^2 over pairs of different items: normal integrals of exp(-u r^2 / c), and for the inverse multiquadratic c / (c + r^2) = int_0^inf e^-u exp(-u r^2 / c) du."""
-    apart = ~np.eye(len(t.x), dtype=bool)
-    mean, variance = t.mean.numpy(), t.scale.square().numpy()
-    here, zero, one = (mean, variance), np.zeros_like(mean), np.ones_like(mean)
-
-    def decay(rate: float, a: tuple[Array, Array], b: tuple[Array, Array]) -> float:
-        shift, spread = a[0][:, None] - b[0], a[1][:, None] + b[1]
-        values = np.exp(-rate * shift**2 / (1 + 2 * rate * spread)) / np.sqrt(1 + 2 * rate * spread)
-        return float(values.prod(-1)[apart].mean())
-
-    total = 0.0
-    for scale in (0.1, 0.2, 0.5, 1, 2, 5, 10):
-        c = 2 * mean.shape[1] * scale
-        for sign, a, b in ((1, here, here), (1, (zero, one), (zero, one)), (-2, here, (zero, one))):
-            if kernel == "gaussian":
-                total += sign * decay(1 / c, a, b) / 7
-            else:
-                total += sign * scipy.integrate.quad(lambda u, a=a, b=b, c=c: math.exp(-u) * decay(u / c, a, b), 0, np.inf)[0] / 7
-    return total
-
-
-def linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a network that is one linear layer."""
-    (found,) = (module for module in layer.modules() if isinstance(module, nn.Linear))
-    return found.weight.detach(), found.bias.detach()
-
-
-def mean_deceit(direction: Tensor, offset: Tensor, t: Truth) -> Tensor:
-    """E[log(1 + exp(-(direction . z + offset)))] over items, by quadrature."""
-    node, weight = np.polynomial.hermite_e.hermegauss(60)
-    centre, spread = t.mean @ direction + offset, (t.scale.square() @ direction.square()).sqrt()
-    odds = centre[:, None] + spread[:, None] * torch.from_numpy(node)
-    return (nn.functional.softplus(-odds) @ torch.from_numpy(weight / weight.sum())).mean()
-
-
-def correlated_by_a_line(objective: Any, t: Truth) -> Tensor:
-    weight, bias = linear(objective.discriminator)
-    return t.loss + objective.gamma * (t.mean @ weight[0] + bias).mean()
-
-
-def deceived_by_a_line(objective: Any, t: Truth) -> Tensor:
-    weight, bias = linear(objective.discriminators)
-    return t.distortion + objective.strength * mean_deceit(weight[0], bias, t)
-
-
-def seen_by_a_line(objective: Any, t: Truth) -> Tensor:
-    (see, look), (judge, threshold) = (linear(layer) for layer in objective.discriminator)
-    error = (t.x - t.mean @ t.model.weight.T - t.model.bias) @ see.T
-    spread = t.scale.square() @ (see @ t.model.weight).square().sum(0)
-    distance = (error.square().sum(-1) + spread).mean() / 2
-    direction, offset = judge[0] @ see @ t.model.weight, judge[0] @ (see @ t.model.bias + look) + threshold
-    deceit = mean_deceit(direction, offset, t)
-    return t.kl.sum(-1).mean() + objective.likelihood * t.distortion + objective.similarity * distance + objective.strength * deceit
-
-
-def smooth(code: float, gradient: float) -> Expected:
-    def expected(_: Objective, t: Truth) -> Tensor:
-        return t.distortion + code * (t.mean.square() + t.scale.square()).sum(-1).mean() / 2 + gradient * t.model.weight.square().sum()
-
-    return expected
-
-
-def similar(strength: float, likelihood: float, beta: float) -> Expected:
-    """The structural similarity of 4 x 4 pixels, whose window is 3 x 3, written out in numpy and averaged over q by quadrature."""
-
-    def expected(_: Objective, t: Truth) -> Tensor:
-        z, weight = t.over(20)
-        bell = np.exp(-(np.arange(-1, 2) ** 2) / (2 * 1.5**2))
-        window = np.outer(bell, bell) / np.outer(bell, bell).sum()
-        images = (z @ t.model.weight.numpy().T + t.model.bias.numpy()).reshape(-1, len(t.x), 4, 4)
-        truth = np.broadcast_to(t.x.numpy().reshape(-1, 4, 4), images.shape)
-        terms = []
-        for i in range(2):
-            for j in range(2):
-                a, b = (of[..., i : i + 3, j : j + 3] for of in (truth, images))
-                m, n = ((of * window).sum((-2, -1)) for of in (a, b))
-                v, w = ((of**2 * window).sum((-2, -1)) - mean**2 for of, mean in ((a, m), (b, n)))
-                both = (a * b * window).sum((-2, -1)) - m * n
-                terms.append((2 * m * n + 1e-4) * (2 * both + 9e-4) / ((m**2 + n**2 + 1e-4) * (v + w + 9e-4)))
-        similarity = np.clip(np.mean(terms, 0), 1e-4, None)
-        return beta * t.kl.sum(-1).mean() + likelihood * t.distortion + strength * float((1 - weight @ similarity).mean())
-
-    return expected
-
-
-@dataclass(frozen=True)
-class Case:
-    """An objective with its knobs, and what its value should be."""
-
-    expected: Expected
-    knobs: dict[str, Any] = field(default_factory=dict)
-    averages: Literal["samples", "items", "neither"] = "samples"
-    """What may be repeated without moving the expected value, beside items with samples: where weights are normalised over samples, only items; where pairs count, neither."""
-    surrogate: bool = False
-    """Whether the gradient is another than that of the value under the same noise: it is held to the truth in tests/objectives."""
-    event: tuple[int, ...] = (4,)
-
 
 # One entry per registry line is what a new objective owes.
 CASES: dict[str, list[Case]] = {
@@ -263,6 +83,7 @@ CASES: dict[str, list[Case]] = {
     "vae-gan": [Case(seen_by_a_line, {"hidden": (), "features": 3, "similarity": 2.0, "strength": 3.0, "likelihood": 0.5})],
     "regularised": [Case(smooth(0.3, 0.0), {"code": 0.3}), Case(smooth(0.3, 0.7), {"code": 0.3, "gradient": 0.7})],
     "ms-ssim": [Case(similar(20.0, 0.5, 2.0), {"strength": 20.0, "likelihood": 0.5, "beta": 2.0}, event=(1, 4, 4))],
+    "semi-supervised": [Case(weighted(1.0)), Case(weighted(1.0), {"alpha": 3.0, "samples": 4})],
 }
 law = pytest.mark.parametrize(("name", "case"), [pytest.param(n, c, id=f"{n}-{i}") for n, all_ in CASES.items() for i, c in enumerate(all_)])
 

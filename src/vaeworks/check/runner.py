@@ -11,10 +11,14 @@ import torch
 
 from vaeworks.check.annealed import check_annealed
 from vaeworks.check.bounds import check_bounds
+from vaeworks.check.calibration import check_calibration
 from vaeworks.check.divergences import check_divergences
+from vaeworks.check.estimators import check_estimators
+from vaeworks.check.flows import check_flows
 from vaeworks.check.gradients import check_gradients
 from vaeworks.check.importance import check_importance
 from vaeworks.check.normalisation import check_normalisation
+from vaeworks.check.objectives import check_objectives
 from vaeworks.check.probabilistic_pca import check_probabilistic_pca
 from vaeworks.check.result import CheckResult, Setting
 
@@ -25,10 +29,14 @@ Check = Callable[[Setting], Iterator[CheckResult]]
 CHECKS: dict[str, Check] = {
     "normalisation": check_normalisation,
     "divergences": check_divergences,
+    "flows": check_flows,
+    "objectives": check_objectives,
     "gradients": check_gradients,
+    "gradient estimators": check_estimators,
     "importance sampling": check_importance,
     "annealed importance sampling": check_annealed,
     "bounds": check_bounds,
+    "calibration": check_calibration,
     "probabilistic PCA": check_probabilistic_pca,
 }
 """Topic -> generator of results."""

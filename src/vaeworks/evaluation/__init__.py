@@ -1,6 +1,7 @@
 """Estimators: what a trained model, its codes and its samples are worth, with the errors that belong to each figure."""
 
 from vaeworks.evaluation.annealed import Annealed, Sandwich, annealed_log_prob, bidirectional
+from vaeworks.evaluation.calibration import Calibration, calibration
 from vaeworks.evaluation.disentanglement import (
     DCI,
     Codes,
@@ -34,12 +35,15 @@ from vaeworks.evaluation.samples import (
     frechet_distance,
     precision_recall,
 )
+from vaeworks.evaluation.studies import STUDIES, Setting, Study, further
 
 __all__ = [
     "ACTIVE_VARIANCE",
     "DCI",
     "PIXELS",
+    "STUDIES",
     "Annealed",
+    "Calibration",
     "CodeSampler",
     "CodeTable",
     "Codes",
@@ -55,9 +59,12 @@ __all__ = [
     "Probe",
     "SampleScores",
     "Sandwich",
+    "Setting",
+    "Study",
     "annealed_log_prob",
     "beta_vae_score",
     "bidirectional",
+    "calibration",
     "classifier_features",
     "compare_samples",
     "dci",
@@ -67,6 +74,7 @@ __all__ = [
     "factor_vae_score",
     "frechet",
     "frechet_distance",
+    "further",
     "gaps",
     "information",
     "jackknife",
