@@ -66,4 +66,4 @@ def check(
     if failed:
         say(f"{len(failed)} of {len(results)} checks failed: {', '.join(failed)}. Please report this with the table above.")
         raise typer.Exit(1)
-    say(f"All {len(results)} checks passed.")
+    say(f"All {len(results)} checks passed in {sum(r.seconds for r in results):.0f} s.")

@@ -17,6 +17,7 @@ from vaeworks.cli.options import (
     Device,
     Download,
     Json,
+    Labels,
     Limit,
     RunFolder,
     Samples,
@@ -71,6 +72,7 @@ def train(
     data_dir: DataDir = None,
     download: Download = False,
     limit: Limit = None,
+    labels: Labels = None,
     strict: Strict = False,
     seed: Seed = 0,
     device: Device = "auto",
@@ -86,7 +88,15 @@ def train(
     overrides = [*(set_ or []), *([f"training.epochs={epochs}"] if epochs else [])]
     folder = out or Path("runs") / (Path(data).resolve().stem if Path(data).exists() else data.replace(":", "-"))
     options = data_options(
-        seed=seed, size=size, binarise=binarise, data_dir=data_dir, strict=strict, limit=limit, download=download, validation=validation
+        seed=seed,
+        size=size,
+        binarise=binarise,
+        data_dir=data_dir,
+        strict=strict,
+        limit=limit,
+        download=download,
+        validation=validation,
+        labels=labels,
     )
     with _bar() as progress:
         run = train_run(
@@ -119,7 +129,7 @@ def train(
 def fit_prior(
     run: RunFolder,
     data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="What to take codes of.", show_default="what the run was trained on")] = None,
-    kind: Annotated[str, typer.Option(help="gmm, realnvp, maf, iaf, spline or vamp.")] = "gmm",
+    kind: Annotated[str, typer.Option(help="gmm, realnvp, maf, iaf, spline, vamp or two-stage.")] = "gmm",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the model with its new prior goes.", show_default="RUN-KIND")] = None,
     set_: Set = None,
     steps: Annotated[int, typer.Option(help="Steps of Adam (a mixture needs none).", min=1)] = 3000,
@@ -139,15 +149,14 @@ def fit_prior(
 
     from vaeworks.files import replace_file
     from vaeworks.reporting import grid, save_png
+    from vaeworks.runs import data_of
     from vaeworks.runs import fit_prior as fit
-    from vaeworks.runs import held_out_of
 
     folder = out or run.with_name(f"{run.name}-{kind}")
     if not overwrite:
         output_path(folder, suffixes=())
     model = open_model(run, device)
-    known = held_out_of(run) if data is None else None
-    source, options = known or (data or model.schema.source, data_options(seed=seed_of(run, None)))
+    source, options = data_of(run, data, model.schema.source, data_options(seed=seed_of(run, None)))
     options = replace(options, say=say, data_dir=data_dir or options.data_dir)
     train, validation, test = (model.items(source, replace(options, split=split)) for split in ("train", "validation", "test"))
     with counter("fitting the prior", steps) as advance:
@@ -195,7 +204,7 @@ def compare(
 
     Example: [bold]vae compare digits --recipe mlp --recipe autoencoder --seeds 3 -o runs/versus[/]
     """
-    from vaeworks.runs import begun, compare_recipes, compare_runs, held_out_of, show_comparison
+    from vaeworks.runs import begun, compare_recipes, compare_runs, data_of, show_comparison
 
     if out is not None and not overwrite:
         output_path(out, suffixes=())
@@ -214,8 +223,7 @@ def compare(
 
         folders = [Path(target) for target in targets]
         models = {target: open_model(folder, device) for target, folder in zip(targets, folders, strict=True)}
-        known = held_out_of(folders[0]) if data is None else None
-        source, options = known or (data or models[targets[0]].schema.source, options)
+        source, options = data_of(folders[0], data, models[targets[0]].schema.source, options)
         if len({facts.data for facts in map(begun, folders) if facts is not None}) > 1:
             say("Note: these runs did not learn from the same items, so what is held out of one may be known to another: train them with one --seed.")
         result = compare_runs(models, source, samples=samples, seed=seed, options=options)
@@ -234,7 +242,7 @@ def recipes(
 
     Example: [bold]vae recipes conv[/]
     """
-    from vaeworks.recipes import load_recipe, recipe_names
+    from vaeworks.recipes import load_recipe, measured, recipe_names
 
     if parts:
         parts_table()
@@ -243,8 +251,8 @@ def recipes(
         chosen = load_recipe(name)
         emit(chosen.values, as_json, lambda: print(chosen.to_toml(), end=""))
         return
-    loaded = [load_recipe(each) for each in recipe_names()]
-    emit({each.name: each.values for each in loaded}, as_json, lambda: recipe_table(loaded))
+    loaded, figures = [load_recipe(each) for each in recipe_names()], measured()["figures"]
+    emit({each.name: each.values | {"measured": figures.get(each.name)} for each in loaded}, as_json, lambda: recipe_table(loaded))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from vaeworks.errors import RecipeError
 from vaeworks.recipes.knobs import AXES, RecipeModel
 
-__all__ = ["Recipe", "check_recipe", "load_recipe", "parse_override", "parse_recipe", "recipe_names"]
+__all__ = ["Recipe", "check_recipe", "load_recipe", "measured", "parse_override", "parse_recipe", "recipe_names"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ class Recipe:
 def recipe_names() -> list[str]:
     """Names of the built-in recipes."""
     return sorted(f.name.removesuffix(".toml") for f in files("vaeworks.recipes").joinpath("library").iterdir() if f.name.endswith(".toml"))
+
+
+def measured() -> dict[str, Any]:
+    """What ``benchmarks/recipes.py`` measured: ``protocol``, a sentence, and ``figures``, by recipe name a dictionary of value, standard_error (or None), unit and meaning."""
+    found: dict[str, Any] = json.loads(files("vaeworks.recipes").joinpath("library", "measured.json").read_text("utf-8"))
+    return found
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
