@@ -112,10 +112,11 @@ def test_ctrl_c_does_not_change_where_a_run_goes(make_loop: Callable[..., Loop],
             signal.raise_signal(signal.SIGINT)
 
     stopped._step = step_and_press  # type: ignore[method-assign]
+    before = signal.getsignal(signal.SIGINT)
     history = go(stopped)
     assert (history.ended, history.steps) == ("interrupted", 22)
     assert [line["step"] for line in history.lines] == [15, 22]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
     resumed = make_loop(folder=tmp_path, **knobs)
     assert told(go(resumed, resume=True).lines) == told(expected.lines)
