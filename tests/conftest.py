@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch counts the cores: steps this small are slower on several, and on a busy machine many times so
+
 import torch
 
 TRAINING = ("train", "digits", "--epochs", "20", "--device", "cpu", "--checkpoint-seconds", "0.2")
