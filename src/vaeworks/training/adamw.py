@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -37,16 +37,12 @@ class AdamW:
         gradients = [p.grad for p in parameters if p.grad is not None]
         beta1, beta2 = self.betas
         if self.fused and moving:
-            torch._foreach_add_(steps, 1)
-            torch._fused_adamw_(
-                parameters, gradients, means, squares, [], steps, lr=self.learning_rate, beta1=beta1, beta2=beta2, weight_decay=self.weight_decay,
-                eps=EPSILON, amsgrad=False, maximize=False,
-            )  # fmt: skip
-        else:
-            adamw(
-                parameters, gradients, means, squares, [], steps, lr=self.learning_rate, beta1=beta1, beta2=beta2, weight_decay=self.weight_decay,
-                eps=EPSILON, amsgrad=False, maximize=False,
-            )  # fmt: skip
+            torch._foreach_add_(steps, 1)  # the kernel leaves counting to its caller
+        update: Callable[..., None] = torch._fused_adamw_ if self.fused and moving else adamw
+        update(
+            parameters, gradients, means, squares, [], steps, lr=self.learning_rate, beta1=beta1, beta2=beta2, weight_decay=self.weight_decay,
+            eps=EPSILON, amsgrad=False, maximize=False,
+        )  # fmt: skip
 
     def named_moments(self) -> Iterator[tuple[str, Tensor]]:
         """What a checkpoint must hold: moments and steps, by the parameter's place and their own name."""
