@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaeworks.latents import FlatLatents, context_of
+from vaeworks.latents import FlatLatents
 from vaeworks.model import VAE
 from vaeworks.objectives.iwae import log_mean_exp
 from vaeworks.trace import Batch
@@ -89,7 +89,7 @@ def bidirectional(
     """
     with torch.no_grad():
         z = vae.latents.generate(vae.prior, n, context)
-        x = vae.decoder(z, *(() if context is None else (context,))).sample()
+        x = vae.decode(z, context).sample()
     batch = Batch(x, context=context)
     target = _Target(vae, batch)
     sizes = _tuned(target, min(chains, 4), steps, leapfrogs)
@@ -120,7 +120,7 @@ class _Target:
 
     def log_likelihood(self, z: Tensor) -> Tensor:
         """log p(x | z), (S, B)."""
-        p = self.vae.decoder(z, *context_of(self.batch))
+        p = self.vae.decode(z, self.batch.context)
         if self.batch.observed is not None:
             p = p.marginal(self.batch.observed)
         value: Tensor = p.log_prob(self.batch.x)

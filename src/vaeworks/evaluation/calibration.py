@@ -95,7 +95,7 @@ def calibration(
 def _ranks(vae: VAE, n: int, draws: int, proposals: int, context: Tensor | None) -> Tensor:
     """(n, D), on the CPU."""
     truth = vae.latents.generate(vae.prior, n, context)
-    p = vae.decoder(truth, *(() if context is None else (context,)))
+    p = vae.decode(truth, context)
     batch = Batch(p.sample(), context=context)
     latents = vae.latents.infer(vae, batch, proposals or draws)
     z = vae.latents.code(latents)

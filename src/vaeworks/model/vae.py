@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaeworks.distributions import Observable
-from vaeworks.latents import FlatLatents, Latents, context_of
+from vaeworks.latents import FlatLatents, Latents
 from vaeworks.likelihoods import Likelihood
 from vaeworks.posteriors import Posterior
 from vaeworks.priors import Prior
@@ -106,7 +106,7 @@ class VAE(nn.Module):
 
     def complete(self, latents: tuple[Latent, ...], batch: Batch) -> Trace:
         """The trace of codes already drawn: p(x | z) of what ``batch`` observes."""
-        p: Observable = self.decoder(self.latents.code(latents), *context_of(batch))
+        p = self.decode(self.latents.code(latents), batch.context)
         return Trace(x=p if batch.observed is None else p.marginal(batch.observed), latents=latents)
 
     def __call__(self, batch: Batch, k: int = 1) -> Trace:
@@ -115,5 +115,9 @@ class VAE(nn.Module):
 
     def generate(self, n: int, context: Tensor | None = None, temperature: float = 1.0) -> Observable:
         """p(x | z), batch shape (n,), at n codes drawn from the prior."""
-        p: Observable = self.decoder(self.latents.generate(self.prior, n, context, temperature), *(() if context is None else (context,)))
+        return self.decode(self.latents.generate(self.prior, n, context, temperature), context)
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Observable:
+        """p(x | z) at codes z (..., D); a decoder that knows of no context need not name it."""
+        p: Observable = self.decoder(z) if context is None else self.decoder(z, context)
         return p

@@ -147,7 +147,7 @@ class Model:
         parts = []
         for start in range(0, len(z), 500):
             here = slice(start, start + 500)
-            p = self.vae.decoder(z[here]) if context is None else self.vae.decoder(z[here], context[here])
+            p = self.vae.decode(z[here], None if context is None else context[here])
             parts.append((p.sample() if noise else p.mean).clamp(0, 1).cpu())
         return torch.cat(parts)
 
