@@ -147,3 +147,12 @@ def forks() -> Iterator[Forks]:
     processes = Forks()
     yield processes
     processes.close()
+
+
+@pytest.fixture
+def exact() -> Iterator[None]:
+    """float64 throughout, and the same numbers in every run."""
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -1,7 +1,5 @@
 """Annealed importance sampling and its sandwich, on a linear-Gaussian model whose log p(x) is known, and where the encoder is useless."""
 
-from collections.abc import Iterator
-
 import pytest
 import scipy.integrate
 import scipy.stats
@@ -12,13 +10,7 @@ from vaeworks.evaluation import annealed_log_prob, bidirectional
 from vaeworks.evaluation.annealed import _Target, _transition, temperatures
 from vaeworks.trace import Batch
 
-
-@pytest.fixture(autouse=True)
-def _double() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("exact")
 
 
 def test_temperatures_rise_from_zero_to_one() -> None:

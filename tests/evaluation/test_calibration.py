@@ -1,7 +1,6 @@
 """Simulation-based calibration: uniform ranks for exact posteriors of every kind of latents, and the known distribution of ranks for a wrong one."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,7 @@ from vaeworks.posteriors import DiagonalNormalPosterior
 from vaeworks.priors import Prior, StandardNormalPrior
 from vaeworks.trace import Batch, Latent
 
-
-@pytest.fixture(autouse=True)
-def _exact() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("exact")
 
 
 def rank_distribution(inflate: float, shift: float, draws: int) -> np.ndarray:

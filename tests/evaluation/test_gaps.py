@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -17,13 +15,7 @@ from vaeworks.model import VAE, Decoder, Encoder
 from vaeworks.networks import MLP
 from vaeworks.trace import Batch
 
-
-@pytest.fixture(autouse=True)
-def _double() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("exact")
 
 
 def correlated() -> tuple[VAE, Tensor, Tensor, Tensor]:

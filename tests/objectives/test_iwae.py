@@ -2,7 +2,6 @@
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +15,7 @@ from vaeworks.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE, Objective
 from vaeworks.posteriors import POSTERIORS
 from vaeworks.trace import Batch, Latent, Trace
 
-
-@pytest.fixture(autouse=True)
-def _exact() -> Any:
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("exact")
 
 
 def bound(vae: VAE, x: Tensor, beta: float = 1.0, samples: int = 2) -> Tensor:
