@@ -49,7 +49,7 @@ def applied(folder: Path, leave_out: tuple[str, ...] = ()) -> Path:
     """A copy of the package and its laws in ``folder`` with every block applied; those of files under a folder of ``leave_out`` are not."""
     for part in ("src", "tests/laws", "tests/check"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "tests/test_package.py"):
+    for file in ("pyproject.toml", "tests/conftest.py", "tests/test_package.py"):
         shutil.copy(ROOT / file, folder / file)
     for language, name, text in blocks():
         path = folder / name
