@@ -34,6 +34,10 @@ CASES: dict[str, list[Case]] = {
     "discretised-logistic": [Case("levels", 256), Case("levels", 5, (1, 2, 2), {"per_pixel": True}), Case("levels", 2, knobs={"scale": 1e-4})],
     "discretised-logistic-mixture": [Case("levels", 64, knobs={"components": 3}), Case("levels", 4, (2, 1, 2), {"components": 2})],
     "categorical": [Case("levels", 16), Case("levels", 3, (2, 2))],
+    "sound": [
+        Case("real", 0),
+        Case("real", 0, (2, 1), {"noise": "laplace", "scale_kind": "shared", "scale": 0.7}),
+    ],  # one place in time; of more in test_sound.py
 }
 ALL = [pytest.param(name, case, id=f"{name}-{i}") for name, cases in CASES.items() for i, case in enumerate(cases)]
 law = pytest.mark.parametrize(("name", "case"), ALL)
@@ -64,7 +68,7 @@ def points(p: Observable, case: Case) -> tuple[Tensor, Tensor]:
 
 
 def test_every_likelihood_is_under_law() -> None:
-    assert set(CASES) == set(LIKELIHOODS)
+    assert set(CASES) | {"tokens"} == set(LIKELIHOODS)  # of tokens in test_sequences.py
 
 
 @law

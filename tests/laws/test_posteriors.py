@@ -21,6 +21,7 @@ from vaeworks.trace import Latent
 SMALL = {"hidden": (8,), "context": 3}
 CASES: dict[str, list[dict[str, object]]] = {
     "diagonal": [{}],
+    "committed": [{}, {"rate": 0.5}],
     "full": [{}],
     "low-rank": [{"rank": 1}, {"rank": 3}],
     "planar": [{}, {"steps": 2}],

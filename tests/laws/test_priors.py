@@ -17,7 +17,7 @@ from vaeworks.distributions.wrapped_normal import log_origin
 from vaeworks.evaluation import evaluate
 from vaeworks.latents import FlatLatents
 from vaeworks.likelihoods import GaussianLikelihood
-from vaeworks.model import VAE, Decoder, Encoder, Schema
+from vaeworks.model import VAE, Decoder, Encoder, ImageSchema
 from vaeworks.networks import MLP
 from vaeworks.objectives import ELBO
 from vaeworks.posteriors import DiagonalNormalPosterior, Posterior
@@ -441,5 +441,5 @@ def test_figures_of_a_model_with_it(name: str, knobs: dict[str, object]) -> None
         pytest.skip("its codes are not those of a normal posterior")
     vae, items = vamp_vae(prior=build(name, knobs)).float(), Items(torch.randint(0, 5, (6, *SHAPE), dtype=torch.uint8))
     torch.set_default_dtype(torch.float32)
-    figures = evaluate(vae, items, Schema(SHAPE, "L", 5), samples=20).figures
+    figures = evaluate(vae, items, ImageSchema(SHAPE, "L", 5), samples=20).figures
     assert figures["log_px"].value > figures["elbo"].value - 4.5 * figures["monte_carlo_error"].value

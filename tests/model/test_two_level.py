@@ -181,6 +181,8 @@ def test_codes_and_samples_follow_the_model() -> None:
 
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
 def test_every_objective_takes_it_as_it_comes(name: str) -> None:
+    if name == "spectral-elbo":
+        pytest.skip("sounds only")
     vae, batch, objective = small(StandardNormalPrior(2), side=16), Batch((torch.rand(6, 1, 16, 16) < 0.5).float()), OBJECTIVES[name]()
     objective.settle(vae(batch, objective.samples), 6)
     loss = objective(vae(batch, objective.samples), batch)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
@@ -12,11 +13,12 @@ from torch import Tensor
 from vaeworks.check.quadrature import Support, nodes, product
 from vaeworks.check.result import CheckResult, Setting, compare
 from vaeworks.distributions import Observable
+from vaeworks.distributions.tokens import END, PAD
 from vaeworks.likelihoods import LIKELIHOODS, Likelihood
 
 __all__ = ["SUPPORTS", "check_normalisation", "log_total"]
 
-SUPPORTS: Final[dict[str, tuple[Support, int]]] = {
+SUPPORTS: Final[dict[str, tuple[Support | Literal["strings"], int]]] = {
     "bernoulli": ("levels", 2),
     "continuous-bernoulli": ("unit", 0),
     "gaussian": ("real", 0),
@@ -24,33 +26,52 @@ SUPPORTS: Final[dict[str, tuple[Support, int]]] = {
     "discretised-logistic": ("levels", 32),
     "discretised-logistic-mixture": ("levels", 32),
     "categorical": ("levels", 32),
+    "sound": ("real", 0),
+    "tokens": ("strings", 5),
 }
-"""Likelihood -> what a coordinate of x can be, and its number of levels."""
+"""Likelihood -> what a coordinate of x can be, and its number of levels; of strings the number of tokens with PAD and END."""
 
 EVENT = (2, 1, 1)
 """One pixel of two channels: small enough to visit all there is, large enough for dependence between coordinates."""
+
+PLACES = 5
+"""Of a string, its end among them."""
 
 
 def check_normalisation(setting: Setting) -> Iterator[CheckResult]:
     """One result per likelihood: of ordinary, wide and extreme features the total furthest from one."""
     for name, family in LIKELIHOODS.items():
         support, levels = SUPPORTS[name]
-        likelihood = family(EVENT, levels).to(setting.device, setting.dtype).eval()
+        likelihood = family((PLACES,) if support == "strings" else EVENT, levels).to(setting.device, setting.dtype).eval()
+        what = {"levels": "sum", "strings": "sum"}.get(support, "integral")
+        where = f"strings of at most {PLACES - 1} tokens" if support == "strings" else "x of two coordinates"
         totals = [total for spread in (1.0, 10.0, 100.0) for total in _totals(likelihood, support, spread, setting)]
         yield compare(
             f"normalisation: {name}",
-            f"{'sum' if support == 'levels' else 'integral'} of p(x | z) over all x of two coordinates; the total of a probability is 1",
-            max(totals, key=lambda total: abs(total - 1)),
+            f"{what} of p(x | z) over all {where}; the total of a probability is 1",
+            max(totals, key=lambda each: abs(each - 1)),
             1.0,
             setting.rounding(1e-6, 1e-3),
         )
 
 
 @torch.no_grad()
-def _totals(likelihood: Likelihood, support: Support, spread: float, setting: Setting) -> Iterator[float]:
+def _totals(likelihood: Likelihood, support: Support | Literal["strings"], spread: float, setting: Setting) -> Iterator[float]:
     """Totals at two draws of features of the given spread."""
     for features in spread * torch.randn(2, *likelihood.parameter_shape):
-        yield float(log_total(likelihood(features.to(setting.device, setting.dtype)), support, likelihood.levels).exp())
+        p = likelihood(features.to(setting.device, setting.dtype))
+        total = _log_total_of_strings(p, likelihood.levels) if support == "strings" else log_total(p, support, likelihood.levels)
+        yield float(total.exp())
+
+
+def _log_total_of_strings(p: Observable, tokens: int) -> Tensor:
+    """log of the sum of p over all strings with their end, of a vocabulary of ``tokens``."""
+    (length,) = p.event_shape
+    strings = [
+        (*own, END, *(PAD,) * (length - 1 - count)) for count in range(length) for own in itertools.product(range(END + 1, tokens), repeat=count)
+    ]
+    log_p: Tensor = p.log_prob(torch.tensor(strings, device=p.estimate().device))
+    return log_p.logsumexp(0)
 
 
 def log_total(p: Observable, support: Support, levels: int, given: Tensor | None = None) -> Tensor:

@@ -8,7 +8,9 @@ from vaeworks.distributions.grid import DiscretisedLogistic, DiscretisedLogistic
 from vaeworks.distributions.observable import Factorised, Observable
 from vaeworks.distributions.planar import ForwardFlow, PlanarStep, RadialStep
 from vaeworks.distributions.point import PointMass
+from vaeworks.distributions.sound import Sound
 from vaeworks.distributions.standard_normal import StandardNormal
+from vaeworks.distributions.tokens import TokenSequence
 from vaeworks.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 from vaeworks.distributions.wrapped_normal import WrappedNormal
 
@@ -29,7 +31,9 @@ __all__ = [
     "PlanarStep",
     "PointMass",
     "RadialStep",
+    "Sound",
     "StandardNormal",
+    "TokenSequence",
     "UniformSphere",
     "VonMisesFisher",
     "WrappedNormal",

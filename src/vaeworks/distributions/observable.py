@@ -21,6 +21,10 @@ class Observable(Distribution):
     def marginal(self, observed: Tensor | None) -> Self:
         """The distribution of the coordinates where ``observed`` (B, *event) is True; the others are summed or integrated out, whatever they hold."""
 
+    def estimate(self) -> Tensor:
+        """The one item that stands for the distribution, batch shape (..., *event): its mean, or the most probable where items are symbols."""
+        return self.mean
+
     def coordinates(self) -> Distribution:
         """The same as one independent distribution per coordinate, batch shape (..., *event); NotImplementedError where coordinates depend on each other."""
         raise NotImplementedError(f"{type(self).__name__} does not factorise over coordinates")

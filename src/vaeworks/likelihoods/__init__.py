@@ -4,6 +4,8 @@ from vaeworks.likelihoods.base import Likelihood
 from vaeworks.likelihoods.bernoulli import BernoulliLikelihood, ContinuousBernoulliLikelihood
 from vaeworks.likelihoods.grid import CategoricalLikelihood, DiscretisedLogisticLikelihood, DiscretisedLogisticMixtureLikelihood
 from vaeworks.likelihoods.normal import GaussianLikelihood, LaplaceLikelihood
+from vaeworks.likelihoods.sound import SoundLikelihood
+from vaeworks.likelihoods.tokens import TokenLikelihood
 
 __all__ = [
     "LIKELIHOODS",
@@ -15,6 +17,8 @@ __all__ = [
     "GaussianLikelihood",
     "LaplaceLikelihood",
     "Likelihood",
+    "SoundLikelihood",
+    "TokenLikelihood",
 ]
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
@@ -25,5 +29,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "discretised-logistic": DiscretisedLogisticLikelihood,
     "discretised-logistic-mixture": DiscretisedLogisticMixtureLikelihood,
     "categorical": CategoricalLikelihood,
+    "sound": SoundLikelihood,
+    "tokens": TokenLikelihood,
 }
 """The likelihood axis: recipe name -> class."""

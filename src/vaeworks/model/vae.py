@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn import functional as F
 
 from vaeworks.distributions import Observable
+from vaeworks.distributions.tokens import PAD, through_end
 from vaeworks.latents import FlatLatents, Latents
 from vaeworks.likelihoods import Likelihood
 from vaeworks.posteriors import Posterior
@@ -22,30 +26,48 @@ class Encoder(nn.Module):
     Without centring, what all items share drives every weight of the first layer the same way: on MNIST that costs about six nats after five epochs. A context moves what is
     subtracted, by a linear map that starts at zero: any network can be conditioned so, and a first layer of weights could not tell it from an input of its own.
     ``network`` is any module from (B, *event) to (B, *posterior.parameter_shape).
+
+    Tokens x (B, L') are shown to a network that reads tokens as they are, with what is observed of them through their END, and a context moves the embedding of each. Any other
+    network sees them one-hot, (B, L, V), less ``mean`` (L, V), and zero beyond the end.
     """
 
     def __init__(self, network: nn.Module, posterior: Posterior, *, mean: Tensor | float = 0.0, context_size: int = 0):
         super().__init__()
         self.network, self.posterior = network, posterior
+        self.reads_tokens: bool = getattr(network, "reads_tokens", False)
         self.mean: Tensor
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).clone())
-        self.shift = nn.Linear(context_size, self.mean.numel(), bias=False) if context_size else None
+        self.register_buffer("mean", torch.as_tensor(0.0 if self.reads_tokens else mean, dtype=torch.float32).clone())
+        shifted = int(cast(Any, network).token_size) if self.reads_tokens else self.mean.numel()
+        self.shift = nn.Linear(context_size, shifted, bias=False) if context_size else None
         if self.shift is not None:
             nn.init.zeros_(self.shift.weight)
 
     def centre(self, mean: Tensor) -> None:
-        """Take ``mean`` (*event), the mean item, for what the network's input is measured from."""
-        self.mean = mean.to(self.mean).clone()
+        """Take ``mean`` (*event), the mean item, for what the network's input is measured from; of tokens the mean of their one-hot vectors, (L, V)."""
+        if not self.reads_tokens:
+            self.mean = mean.to(self.mean).clone()
 
     def features(self, x: Tensor, observed: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """What the network makes of the items, before the posterior reads it: (B, *posterior.parameter_shape)."""
+        shift = None if self.shift is None else self.shift(given(context, self.shift.in_features))
+        if self.reads_tokens:
+            read: Tensor = self.network(x, through_end(x, observed), *(() if shift is None else (shift,)))
+            return read
+        if not x.is_floating_point():
+            x, observed = self._one_hot(x, through_end(x, observed))
         x = x - self.mean
         if observed is not None:
             x = x.masked_fill(~observed, 0)
-        if self.shift is not None:
-            x = x + self.shift(given(context, self.shift.in_features)).view(-1, *self.mean.shape)
+        if shift is not None:
+            x = x + shift.view(-1, *self.mean.shape)
         out: Tensor = self.network(x)
         return out
+
+    def _one_hot(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, L') and what is observed of them as (B, L, V) and (B, L, 1)."""
+        length, vocabulary = self.mean.shape
+        x, observed = (F.pad(t, (0, length - t.shape[1])) for t in (x.masked_fill(~observed, PAD), observed))
+        return F.one_hot(x, vocabulary).to(self.mean), observed[..., None]
 
     def forward(self, x: Tensor, observed: Tensor | None = None, context: Tensor | None = None) -> Distribution:
         return self.posterior(self.features(x, observed, context))

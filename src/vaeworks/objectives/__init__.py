@@ -16,6 +16,7 @@ from vaeworks.objectives.regularised import Regularised
 from vaeworks.objectives.schedules import SCHEDULES, Constant, Cyclical, LinearWarmUp, Schedule
 from vaeworks.objectives.semi_supervised import SemiSupervised
 from vaeworks.objectives.similarity import MSSSIM
+from vaeworks.objectives.spectral import SpectralELBO
 from vaeworks.objectives.vae_gan import VAEGAN
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Regularised",
     "Schedule",
     "SemiSupervised",
+    "SpectralELBO",
     "analytic_kl",
     "kl_per_dimension",
 ]
@@ -67,6 +69,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "vae-gan": VAEGAN,
     "regularised": Regularised,
     "ms-ssim": MSSSIM,
+    "spectral-elbo": SpectralELBO,
     "semi-supervised": SemiSupervised,
 }
 """The objective axis: recipe name -> class."""
