@@ -25,6 +25,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dynamic": {"binarise": "dynamic", "ema": 0.9},
     "accumulating": {"binarise": "dynamic", "accumulate": 3, "batch_size": 8},
     "scheduled": {"overrides": ("objective.schedule.kind=cyclical", "objective.samples=2", "objective.analytic=false"), "weight_decay": 0.1},
+    "pretrained": {"pretrain": 0.4, "ema": 0.9},
+    "aggressive": {"aggressive": 12, "learning_rate": 0.01},
     "early": {"patience": 0.1, "learning_rate": 0.05, "items": 40, "epochs": 60},
 }
 

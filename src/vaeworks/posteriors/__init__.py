@@ -1,6 +1,7 @@
 """q(z | x): from the encoder network's features to a distribution over codes."""
 
 from vaeworks.posteriors.base import Known, Posterior
+from vaeworks.posteriors.committed import CommittedNormalPosterior
 from vaeworks.posteriors.curved import VonMisesFisherPosterior, WrappedNormalPosterior
 from vaeworks.posteriors.diagonal import DiagonalNormalPosterior
 from vaeworks.posteriors.flow import IAFPosterior, MAFPosterior, SplinePosterior
@@ -10,6 +11,7 @@ from vaeworks.posteriors.point import PointPosterior
 
 __all__ = [
     "POSTERIORS",
+    "CommittedNormalPosterior",
     "DiagonalNormalPosterior",
     "FullNormalPosterior",
     "IAFPosterior",
@@ -27,6 +29,7 @@ __all__ = [
 
 POSTERIORS: dict[str, type[Posterior]] = {
     "diagonal": DiagonalNormalPosterior,
+    "committed": CommittedNormalPosterior,
     "full": FullNormalPosterior,
     "low-rank": LowRankNormalPosterior,
     "planar": PlanarPosterior,

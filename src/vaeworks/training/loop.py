@@ -21,9 +21,11 @@ from vaeworks.model import VAE
 from vaeworks.objectives import Objective
 from vaeworks.training.adamw import AdamW
 from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
+from vaeworks.training.lagging import catch_up, still_lags
 from vaeworks.training.metrics import Record
 from vaeworks.training.order import Order
 from vaeworks.training.pace import Pace, deferred_interrupt
+from vaeworks.training.pretraining import Pretraining
 
 if TYPE_CHECKING:
     from vaeworks.training.trainer import Trainer
@@ -76,6 +78,9 @@ class _State:
     skipped: int = 0
     seconds: float = 0.0
     lines: int = 0
+    pretrained: bool = False
+    lagging: bool = True
+    information: float = -math.inf
 
 
 class Loop:
@@ -103,9 +108,9 @@ class Loop:
         self.average = copy.deepcopy(vae).eval() if knobs.ema else vae
         self.items, self.validation = resident(data.train, device), resident(data.validation if len(data.validation) else data.train, device)
         self.batch_size = min(knobs.batch_size * knobs.accumulate, len(self.items))
-        self.order = Order(self.items, self.batch_size, labels_matter=data.schema.context == "partial-label")
+        self.order = Order(self.items, self.batch_size, labels_matter=data.schema.context == "partial-label", alike=data.schema.trims)
         self.epoch_steps, objective.labelled = self.order.epoch_steps, self.order.share
-        self.state = _State(seed, knobs.planned_epochs(self.epoch_steps, data.schema.dimensions) * self.epoch_steps)
+        self.state = _State(seed, knobs.planned_epochs(self.epoch_steps, math.prod(data.schema.input_shape)) * self.epoch_steps)
         self.validate_every = max(self.epoch_steps, min(100, self.state.steps))
         self.folder, self.checkpoint = folder, None if folder is None else folder / "checkpoint" / "state.safetensors"
         self.parameters = [p for p in vae.parameters() if p.requires_grad]
@@ -121,6 +126,7 @@ class Loop:
         self.best: dict[str, Tensor] = {}
         self.loss_sum, self.loss_count, self.terms = torch.zeros((), device=device), 0, dict[str, Tensor]()
         self.bad = 0
+        self.pretraining = Pretraining(knobs.pretrain, vae.decoder)
 
     def run(self, *, resume: bool, max_minutes: float | None, checkpoint_seconds: float) -> History:
         most = self.state.steps
@@ -154,7 +160,7 @@ class Loop:
         state, patience = self.state, self.knobs.patience
         if interrupted.is_set():
             return "interrupted"
-        if patience < 1 and state.waited > max(5, patience * state.steps / self.validate_every):
+        if patience < 1 and state.pretrained and state.waited > max(5, patience * state.steps / self.validate_every):
             return "early"
         return "time" if pace.over else ""
 
@@ -162,7 +168,9 @@ class Loop:
         """One update; a step whose gradient is not finite changes nothing."""
         knobs, state = self.knobs, self.state
         progress = state.step / state.steps
-        weight = self.objective.weight(progress)
+        weight = self.pretraining.weight(self, progress)
+        if knobs.aggressive and state.lagging and state.pretrained:
+            catch_up(self, knobs.learning_rate_at(progress), weight)
         total = torch.zeros((), device=self.device)
         for index in self.order.at(state.step, state.seed).chunk(knobs.accumulate):
             value, terms, opponent = self.loss(index, weight)
@@ -231,6 +239,7 @@ class Loop:
                 loss = self.objective(self.average(batch, 1), batch)
                 for name, term in {**loss.terms, "loss": loss.value}.items():
                     sums[name] = sums.get(name, 0.0) + float(term.mean()) * len(batch)
+            state.lagging = bool(self.knobs.aggressive) and state.lagging and still_lags(self)
         self.average.train(self.average is self.vae)
         self.objective.train()
         means = {name: value / len(self.validation) for name, value in sums.items()}
@@ -245,7 +254,7 @@ class Loop:
             self.best = {name: t.detach().clone() for name, t in self.average.state_dict().items()}
 
     def _modules(self) -> dict[str, torch.nn.Module]:
-        modules: dict[str, torch.nn.Module] = {"model": self.vae, "objective": self.objective}
+        modules: dict[str, torch.nn.Module] = {"model": self.vae, "objective": self.objective, "pretraining": self.pretraining}
         return modules if self.average is self.vae else modules | {"average": self.average}
 
     def _moments(self) -> dict[str, Tensor]:

@@ -28,6 +28,9 @@ class Trainer:
     ema: decay per step of the moving average of the weights that is evaluated and kept; 0 keeps the last weights themselves.
     patience: stop when that share of the planned validations has brought no better bound; 1 never stops early.
     accumulate: batches whose gradients are averaged into one step.
+    pretrain: share of training in which the KL weighs nothing, after which the decoder begins again: against posterior collapse (Li et al. 2019, arXiv:1909.00868).
+    aggressive: steps of the encoder alone before each step, at most, as long as validation shows that its codes tell more and more; 0 takes none (He et al. 2019,
+    arXiv:1901.05534).
     precision: auto is bfloat16 where the hardware gains from it, else float32.
     compile: auto compiles the step where training is long enough to pay for it.
     """
@@ -46,15 +49,18 @@ class Trainer:
         ema: Annotated[float, Field(ge=0, lt=1)] = 0.999,
         patience: Annotated[float, Field(gt=0, le=1)] = 0.3,
         accumulate: Annotated[int, Field(gt=0)] = 1,
+        pretrain: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        aggressive: Annotated[int, Field(ge=0)] = 0,
         precision: Literal["auto", "float32", "bf16"] = "auto",
         compile: Literal["auto", "on", "off"] = "auto",
     ):
         self.epochs, self.batch_size, self.learning_rate, self.weight_decay = epochs, batch_size, learning_rate, weight_decay
         self.warm_up, self.decay, self.final_learning_rate, self.clip, self.ema = warm_up, decay, final_learning_rate, clip, ema
         self.patience, self.accumulate, self.precision, self.compile = patience, accumulate, precision, compile
+        self.pretrain, self.aggressive = pretrain, aggressive
 
     def planned_epochs(self, steps_per_epoch: int, dimensions: int) -> int:
-        """``epochs``; or as many as make 1000 to 10,000 steps, fewer the larger an item is, so that one plan takes minutes for any data."""
+        """``epochs``; or as many as make 1000 to 10,000 steps, fewer the larger an item is, so that one plan takes minutes for any data; a token is as large as the vocabulary."""
         steps = min(10_000, max(1_000, int(2.5e9 / (self.batch_size * dimensions))))
         return self.epochs or min(1000, max(10, math.ceil(steps / steps_per_epoch)))
 
