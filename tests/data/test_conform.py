@@ -9,14 +9,14 @@ from vaeworks.data import Options, open_data, read_items
 from vaeworks.data.arrays import from_array, with_context
 from vaeworks.data.conform import conform
 from vaeworks.errors import DataError
-from vaeworks.model.schema import Schema
+from vaeworks.model import ImageSchema
 
-GREY = Schema(shape=(1, 8, 8), mode="L", levels=256)
-COLOUR = Schema(shape=(3, 16, 12), mode="RGB", levels=256)
-DIGITS = Schema(shape=(1, 8, 8), mode="L", levels=17, classes=tuple("0123456789"))
-BINARY = Schema(shape=(1, 8, 8), mode="L", levels=2, binarisation="static")
-DYNAMIC = Schema(shape=(1, 8, 8), mode="L", levels=256, binarisation="dynamic")
-REAL = Schema(shape=(2, 8, 8), mode="LA", levels=0, low=-1, high=3)
+GREY = ImageSchema(shape=(1, 8, 8), mode="L", levels=256)
+COLOUR = ImageSchema(shape=(3, 16, 12), mode="RGB", levels=256)
+DIGITS = ImageSchema(shape=(1, 8, 8), mode="L", levels=17, classes=tuple("0123456789"))
+BINARY = ImageSchema(shape=(1, 8, 8), mode="L", levels=2, binarisation="static")
+DYNAMIC = ImageSchema(shape=(1, 8, 8), mode="L", levels=256, binarisation="dynamic")
+REAL = ImageSchema(shape=(2, 8, 8), mode="LA", levels=0, low=-1, high=3)
 
 
 @pytest.fixture

@@ -246,7 +246,7 @@ def test_a_missing_path_finds_its_neighbour(tmp_path, pictures) -> None:
         open_data(tmp_path / "picture.npy")
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.parquet", "a", "a.wav"])
+@pytest.mark.parametrize("name", ["a.doc", "a.xlsx", "a"])
 def test_an_unknown_suffix_lists_what_can_be_read(tmp_path, name) -> None:
     (tmp_path / name).write_text("1,2")
     with pytest.raises(DataError, match=r"of a kind that cannot be read.*\.npy, \.npz, idx files, a folder of pictures"):

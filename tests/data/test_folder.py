@@ -278,9 +278,9 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path, rng, monkeypatc
 def test_a_folder_without_pictures_says_what_it_holds(tmp_path) -> None:
     with pytest.raises(DataError, match=r"holds no pictures .*found nothing; give a folder"):
         open_data(tmp_path)
-    (tmp_path / "a.wav").write_bytes(b"x")
-    (tmp_path / "b.WAV").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"found 2 \.wav"):
+    (tmp_path / "a.doc").write_bytes(b"x")
+    (tmp_path / "b.DOC").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"found 2 \.doc"):
         open_data(tmp_path)
 
 
@@ -311,7 +311,7 @@ def test_an_unreadable_subfolder_is_named_and_strict_refuses_it(tmp_path, rng, m
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr("vaeworks.data.folder.os.scandir", scandir)
+    monkeypatch.setattr("vaeworks.data.walk.os.scandir", scandir)
     data = open_data(tmp_path, options=ALL)
     assert len(data.train) == 5
     assert any("1 folder that cannot be read: locked" in note for note in data.notes)

@@ -14,7 +14,7 @@ from vaeworks.data.memory import require
 from vaeworks.data.options import SMALLEST
 from vaeworks.data.raw import Raw
 from vaeworks.errors import DataError
-from vaeworks.model.schema import Schema
+from vaeworks.model import ImageSchema
 
 __all__ = ["arrange", "check_shape", "from_array", "name_labels", "with_context", "with_factors"]
 
@@ -55,7 +55,7 @@ def _reshaping(shape: tuple[int, ...]) -> str:
     return f"reshape the {shape[1]} numbers of a row to (N, H, W) or (N, C, H, W) first, or give x[None] if it is one picture"
 
 
-def from_array(array: NDArray[Any], what: str, like: Schema | None, labels: NDArray[Any] | None = None) -> Raw:
+def from_array(array: NDArray[Any], what: str, like: ImageSchema | None, labels: NDArray[Any] | None = None) -> Raw:
     """Pictures in an array of one of the three layouts. ``like``, where given, settles what is ambiguous: a single item, raw levels, real numbers.
 
     DataError where the shape, the kind of numbers or the number of labels is wrong.
@@ -83,7 +83,7 @@ def from_array(array: NDArray[Any], what: str, like: Schema | None, labels: NDAr
     return raw if labels is None else name_labels(raw, labels)
 
 
-def _batch_of_one(array: NDArray[Any], like: Schema) -> NDArray[Any]:
+def _batch_of_one(array: NDArray[Any], like: ImageSchema) -> NDArray[Any]:
     """A single item as a batch of one, where its shape says that it is one."""
     channels, height, width = like.shape
     if array.shape in {(channels, height, width), (height, width, channels)} or (channels == 1 and array.shape == (height, width)):
@@ -91,7 +91,7 @@ def _batch_of_one(array: NDArray[Any], like: Schema) -> NDArray[Any]:
     return array
 
 
-def _are_levels(array: NDArray[Any], like: Schema) -> bool:
+def _are_levels(array: NDArray[Any], like: ImageSchema) -> bool:
     """Whether integers are the model's own levels, however few of them occur; only 0 and 1, for a model that binarises, are binary instead."""
     if array.dtype.kind not in "ui" or like.levels <= 2:
         return False
@@ -99,7 +99,7 @@ def _are_levels(array: NDArray[Any], like: Schema) -> bool:
     return low >= 0 and high < like.levels and (like.binarisation == "none" or high > 1)
 
 
-def check_shape(raw: Raw, like: Schema) -> None:
+def check_shape(raw: Raw, like: ImageSchema) -> None:
     """DataError unless the items have the model's shape."""
     if raw.values.shape[1:] != like.shape:
         raise DataError(f"{raw.source} has items of shape {raw.values.shape[1:]}, and the model learned items of shape {like.shape}: give such items")

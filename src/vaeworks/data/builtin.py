@@ -16,7 +16,7 @@ from vaeworks.data.raw import Raw
 from vaeworks.data.relatives import load_relative, load_static_mnist
 from vaeworks.data.sprites import FACTORS, SHAPES, render, sample
 from vaeworks.errors import DataError
-from vaeworks.model.schema import Binarisation
+from vaeworks.model import Binarisation
 
 __all__ = ["NAMES", "Builtin", "load_builtin", "parse"]
 

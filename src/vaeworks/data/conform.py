@@ -12,9 +12,9 @@ from vaeworks.data.pictures import check_mode, refit, resize_real
 from vaeworks.data.raw import Raw
 from vaeworks.data.split import changed
 from vaeworks.errors import DataError
-from vaeworks.model.schema import Binarisation, Schema
+from vaeworks.model import Binarisation, ImageSchema, Schema
 
-__all__ = ["binarise", "conform", "resize"]
+__all__ = ["binarise", "conform", "relabel", "resize"]
 
 
 def resize(raw: Raw, size: tuple[int, int], seed: int, mode: str | None = None) -> Raw:
@@ -47,7 +47,7 @@ def binarise(raw: Raw, wanted: Binarisation, seed: int) -> Raw:
     return replace(raw, binarisation=wanted, source=f"{raw.source}:{wanted}").note(f"Binarisation: {wanted}, {how}.")
 
 
-def conform(raw: Raw, schema: Schema, wanted: Binarisation | None, seed: int) -> Raw:
+def conform(raw: Raw, schema: ImageSchema, wanted: Binarisation | None, seed: int) -> Raw:
     """The items as the model knows them; DataError where that cannot be.
 
     Pictures take the model's size and channels, and the nearest of its levels. For a model of static binary data, values with more levels are drawn
@@ -70,10 +70,10 @@ def conform(raw: Raw, schema: Schema, wanted: Binarisation | None, seed: int) ->
         raw = changed(raw, bernoulli(raw.values, raw.levels, seed), 2, seed)
     if raw.levels != schema.levels:
         raw = changed(raw, requantise(raw.values, raw.levels, schema.levels), schema.levels, seed)
-    return _arrange_columns(_relabel(raw, schema), schema)
+    return _arrange_columns(relabel(raw, schema), schema)
 
 
-def _relabel(raw: Raw, schema: Schema) -> Raw:
+def relabel(raw: Raw, schema: Schema) -> Raw:
     """Labels as numbers into the model's classes, by name; -1 for a class it does not know."""
     if raw.labels is None or raw.classes == schema.classes:
         return raw
@@ -82,7 +82,7 @@ def _relabel(raw: Raw, schema: Schema) -> Raw:
     return replace(raw, labels=table[raw.labels], classes=schema.classes) if known else replace(raw, labels=None, classes=())
 
 
-def _arrange_columns(raw: Raw, schema: Schema) -> Raw:
+def _arrange_columns(raw: Raw, schema: ImageSchema) -> Raw:
     """The numbers beside the items in the order of the model's columns, by name; DataError where a model that is conditional on them misses one."""
     if raw.context is None or raw.columns == schema.columns:
         return raw

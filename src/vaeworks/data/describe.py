@@ -1,4 +1,4 @@
-"""The Schema of data, with the statistics of their training items."""
+"""The ImageSchema of data, with the statistics of their training items."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from vaeworks.data.levels import chunks, present
 from vaeworks.data.raw import Raw
 from vaeworks.errors import DataError
-from vaeworks.model.schema import Schema
+from vaeworks.model import ImageSchema
 
 __all__ = ["describe", "outside"]
 
 
-def describe(raw: Raw, train: NDArray[np.bool_]) -> Schema:
-    """The Schema of ``raw``, with mean and standard deviation of x (its expectation where it is drawn) over the items at ``train``, a mask (N,).
+def describe(raw: Raw, train: NDArray[np.bool_]) -> ImageSchema:
+    """The ImageSchema of ``raw``, with mean and standard deviation of x (its expectation where it is drawn) over the items at ``train``, a mask (N,).
 
     DataError where the training items are constant.
     """
@@ -26,7 +26,7 @@ def describe(raw: Raw, train: NDArray[np.bool_]) -> Schema:
         raise DataError(f"{raw.source} is constant, {found}, so there is nothing to learn: give data that vary")
     low, high, mean, std = _levels(values, raw) if raw.levels else _real(values)
     means, scales = ((), ()) if raw.context is None else _columns(raw.context[train])
-    return Schema(
+    return ImageSchema(
         shape=tuple(int(n) for n in values.shape[1:]),
         mode=raw.mode,
         levels=raw.levels,
@@ -44,7 +44,7 @@ def describe(raw: Raw, train: NDArray[np.bool_]) -> Schema:
     )
 
 
-def outside(raw: Raw, held_out: NDArray[np.bool_], schema: Schema) -> str:
+def outside(raw: Raw, held_out: NDArray[np.bool_], schema: ImageSchema) -> str:
     """A sentence on real values of held-out items beyond the range of the training items, or nothing where there are none."""
     if raw.levels or not held_out.any():
         return ""

@@ -13,7 +13,7 @@ from vaeworks.data.npy import npz_keys, read_npy, read_npz
 from vaeworks.data.raw import FREE, TEST, Raw
 from vaeworks.data.static import is_static, load_static
 from vaeworks.errors import DataError
-from vaeworks.model.schema import Schema
+from vaeworks.model import ImageSchema
 
 __all__ = ["is_array_file", "load_array_file"]
 
@@ -26,7 +26,7 @@ def is_array_file(path: Path) -> bool:
     return path.suffix.lower() in {".npy", ".npz", ".amat"} or is_idx_name(path)
 
 
-def load_array_file(path: Path, like: Schema | None) -> Raw:
+def load_array_file(path: Path, like: ImageSchema | None) -> Raw:
     """The pictures in an array file, with their labels where it (or an idx file beside it) has some. DataError where there are no pictures."""
     if is_static(path):
         return load_static(path)
@@ -41,7 +41,7 @@ def load_array_file(path: Path, like: Schema | None) -> Raw:
     return from_array(array, path.name, like, None if beside is None else read_idx(beside))
 
 
-def _from_npz(path: Path, like: Schema | None) -> Raw:
+def _from_npz(path: Path, like: ImageSchema | None) -> Raw:
     """The pictures under one of the usual keys, or x_train and x_test, or the only array."""
     keys = npz_keys(path)
     if "x_train" in keys and "x_test" in keys:
@@ -57,7 +57,7 @@ def _from_npz(path: Path, like: Schema | None) -> Raw:
     return _beside(from_array(arrays[0], path.name, like, arrays[1] if labels is not None else None), path, keys, "")
 
 
-def _train_and_test(path: Path, keys: list[str], like: Schema | None) -> Raw:
+def _train_and_test(path: Path, keys: list[str], like: ImageSchema | None) -> Raw:
     """The pictures of a file with an official split: x_train and x_test, and y_train and y_test where they are there."""
     train, test = read_npz(path, "x_train", "x_test")
     if train.shape[1:] != test.shape[1:]:

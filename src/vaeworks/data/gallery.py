@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +14,11 @@ from numpy.typing import NDArray
 from vaeworks.data.frame import choose_size, stack
 from vaeworks.data.levels import recognise
 from vaeworks.data.memory import require
-from vaeworks.data.options import Options, Progress
+from vaeworks.data.options import Options
 from vaeworks.data.pictures import check_mode, decode, upright_size
 from vaeworks.data.raw import Raw
-from vaeworks.errors import DataError
-from vaeworks.model.schema import Schema
+from vaeworks.data.reading import count, each, first, refuse
+from vaeworks.model import ImageSchema
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "load_gallery"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
-_BLOCK = 4096
-_SHOWN = 5
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,34 +67,8 @@ def _kind(path: Path) -> str:
     return "it is damaged, or not a picture" if head else "it is empty"
 
 
-def _each(function: Callable[[Picture], T], pictures: Sequence[Picture], progress: Progress | None) -> list[T | str]:
-    """``function`` of each picture, in order, by several threads; where it fails, the reason."""
-
-    def attempt(picture: Picture) -> T | str:
-        try:
-            return function(picture)
-        except Exception as error:  # damaged files make decoders raise anything
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            return " ".join(reason.split())[:200] or type(error).__name__
-
-    results: list[T | str] = []
-    files = all(isinstance(picture.held, Path) for picture in pictures)  # an image in memory may be listed twice, and decodes in place
-    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1) if files else 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for start in range(0, len(pictures), _BLOCK):
-                for result in pool.map(attempt, pictures[start : start + _BLOCK]):
-                    results.append(result)
-                    if progress is not None:
-                        progress(len(results), len(pictures))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-    return results
-
-
-def load_gallery(pictures: Sequence[Picture], what: str, like: Schema | None, options: Options) -> tuple[Raw, list[int]]:
-    """The pictures that can be read, and their positions among ``pictures``.
+def load_gallery(pictures: Sequence[Picture], what: str, like: ImageSchema | None, options: Options) -> Raw:
+    """The pictures that can be read.
 
     Size and mode are those of ``like``; without it the size is ``options.size`` or chosen from the pictures, and the mode is the least that loses
     nothing. DataError where no picture can be read, or where one cannot and ``options.strict``.
@@ -108,15 +76,17 @@ def load_gallery(pictures: Sequence[Picture], what: str, like: Schema | None, op
     from PIL import Image
 
     Image.init()
+    names = [picture.name for picture in pictures]
+    files = all(isinstance(picture.held, Path) for picture in pictures)  # an image in memory may be listed twice, and decodes in place
     failed: dict[int, str] = {}
     if like is not None:
         size, mode, why = (like.shape[1], like.shape[2]), check_mode(like.mode), "the size the model knows"
     elif options.size is not None:
         size, mode, why = options.target(), None, "the size asked for"
     else:
-        found = _each(_look, pictures, None)
+        found = each(_look, pictures, None, threads=files)
         failed = {i: reason for i, reason in enumerate(found) if isinstance(reason, str)}
-        _refuse(failed, pictures, what, options)
+        refuse(failed, names, "picture", what, options)
         size, why = choose_size([s for s in found if not isinstance(s, str)], what)
         mode = None
     good = [i for i in range(len(pictures)) if i not in failed]
@@ -130,9 +100,9 @@ def load_gallery(pictures: Sequence[Picture], what: str, like: Schema | None, op
                 wide.add(image.mode)
             return decode(image, size, mode)
 
-    decoded = _each(read, [pictures[i] for i in good], options.progress)
+    decoded = each(read, [pictures[i] for i in good], options.progress, threads=files)
     failed |= {i: reason for i, reason in zip(good, decoded, strict=True) if isinstance(reason, str)}
-    _refuse(failed, pictures, what, options)
+    refuse(failed, names, "picture", what, options)
     kept = [i for i in good if i not in failed]
     pixels = [p for p in decoded if not isinstance(p, str)]
     if like is not None:
@@ -142,36 +112,16 @@ def load_gallery(pictures: Sequence[Picture], what: str, like: Schema | None, op
         values, modes = stack(pixels)
         values, levels, told = recognise(values, what)
         raw = Raw(values, levels, what).note(
-            f"{what}: {_count(len(values), 'picture')} of {size[0]} x {size[1]} (height x width), {why}; {modes}; {told}."
+            f"{what}: {count(len(values), 'picture')} of {size[0]} x {size[1]} (height x width), {why}; {modes}; {told}."
         )
     if wide:
         raw = raw.note(f"Pictures with more than 8 bits a pixel (mode {', '.join(sorted(wide))}) were reduced to 8: to keep them, give them as .npy.")
     if failed:
-        raw = raw.note(f"Skipped {_count(len(failed), 'picture')} that cannot be read: {_first(failed, pictures)}.")
-    return replace(raw, names=tuple(pictures[i].name for i in kept)), kept
+        raw = raw.note(f"Skipped {count(len(failed), 'picture')} that cannot be read: {first(failed, names)}.")
+    return replace(raw, names=tuple(names[i] for i in kept))
 
 
 def _look(picture: Picture) -> tuple[int, int]:
     """(height, width) of a picture."""
     with picture.open() as image:
         return upright_size(image)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _first(failed: dict[int, str], pictures: Sequence[Picture]) -> str:
-    """The first few failures, by name."""
-    shown = ", ".join(f"{pictures[i].name} ({failed[i]})" for i in sorted(failed)[:_SHOWN])
-    return shown + (f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else "")
-
-
-def _refuse(failed: dict[int, str], pictures: Sequence[Picture], what: str, options: Options) -> None:
-    """DataError where nothing can be read, or something cannot and strictness was asked for."""
-    if failed and len(failed) == len(pictures):
-        raise DataError(
-            f"{what}: none of {_count(len(pictures), 'picture')} can be read: {_first(failed, pictures)}: give pictures that open elsewhere"
-        )
-    if failed and options.strict:
-        raise DataError(f"{what}: {_count(len(failed), 'picture')} cannot be read: {_first(failed, pictures)}: mend or remove them")

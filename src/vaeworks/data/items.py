@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from vaeworks.model.schema import Schema
+from vaeworks.model import Schema
 from vaeworks.trace import Batch
 
 __all__ = ["Data", "Items"]
@@ -31,6 +31,8 @@ class Items:
     factors: Tensor | None = None
     """(N, F) int64, what each item was made from, where that is known."""
     factor_names: tuple[str, ...] = ()
+    lengths: Tensor | None = None
+    """(N,) int64, how much of each item's values, along the last axis, is its own; what follows is padding. None: all of it."""
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -40,13 +42,15 @@ class Items:
         if names is not None:
             chosen = range(len(names))[index] if isinstance(index, slice) else index.tolist()
             names = tuple(names[i] for i in chosen)
-        labels, observed, context, factors = (None if t is None else t[index] for t in (self.labels, self.observed, self.context, self.factors))
-        return Items(self.values[index], labels, names, observed, context, factors, self.factor_names)
+        held = (self.labels, self.observed, self.context, self.factors, self.lengths)
+        labels, observed, context, factors, lengths = (None if t is None else t[index] for t in held)
+        return Items(self.values[index], labels, names, observed, context, factors, self.factor_names, lengths)
 
     def to(self, device: torch.device | str) -> Items:
         """The same items with what a batch is made of on ``device``."""
-        labels, observed, context = (None if t is None else t.to(device) for t in (self.labels, self.observed, self.context))
-        return replace(self, values=self.values.to(device), labels=labels, observed=observed, context=context)
+        held = (self.labels, self.observed, self.context, self.lengths)
+        labels, observed, context, lengths = (None if t is None else t.to(device) for t in held)
+        return replace(self, values=self.values.to(device), labels=labels, observed=observed, context=context, lengths=lengths)
 
     def conditions(self, schema: Schema, index: Tensor | slice = slice(None)) -> Tensor | None:
         """What a model of ``schema`` is conditional on, for the items at ``index``, (B, C); None where it is not. DataError for items that lack it."""
@@ -61,16 +65,25 @@ class Items:
         """The items at ``index`` as a Batch, with the context that the schema asks for; ``generator`` drives dynamic binarisation."""
         values = self.values.index_select(0, index) if isinstance(index, Tensor) else self.values[index]  # for bytes ten times as fast as indexing
         observed = None if self.observed is None else self.observed[index]
-        return Batch(schema.to_x(values, generator), observed, self.conditions(schema, index))
+        if self.lengths is None:
+            return Batch(schema.to_x(values, generator), observed, self.conditions(schema, index))
+        lengths = self.lengths[index]
+        if schema.trims:
+            values = values[..., : int(lengths.max())]
+        x = schema.to_x(values, generator)
+        here = schema.present(lengths, x)
+        return Batch(x, here if observed is None else here & observed[..., : x.shape[-1]], self.conditions(schema, index))
 
     def mean(self, schema: Schema, most: int = 10_000) -> Tensor:
-        """The mean x of (the first ``most``) items, (*shape); 0 where a coordinate is never observed."""
-        total, count = torch.zeros(schema.shape), torch.zeros(schema.shape)
-        for batch in self[:most].batches(schema, 1000, torch.Generator().manual_seed(0)):
+        """The mean of (the first ``most``) items as a network of real numbers sees them, (*input_shape); 0 where a coordinate is never observed."""
+        total, count = torch.zeros(schema.input_shape), torch.zeros(schema.shape)
+        for batch in self[:most].batches(schema, max(1, min(1000, 10**7 // total.numel())), torch.Generator().manual_seed(0)):
             observed = torch.ones_like(batch.x, dtype=torch.bool) if batch.observed is None else batch.observed
-            total += batch.x.masked_fill(~observed, 0).sum(0)
-            count += observed.sum(0)
-        return total / count.clamp_min(1)
+            here = (slice(0, batch.x.shape[-1]),) if schema.trims else ()
+            seen = observed.view(*observed.shape, *(1,) * (total.dim() - count.dim()))
+            total[here] += schema.to_input(batch.x).masked_fill(~seen, 0).sum(0)
+            count[here] += observed.sum(0)
+        return total / count.clamp_min(1).view(*count.shape, *(1,) * (total.dim() - count.dim()))
 
     def batches(self, schema: Schema, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """All items in order, ``size`` at a time."""

@@ -28,5 +28,5 @@ def require(needed: int, what: str) -> None:
     if free is not None and needed > free * _SHARE:
         raise DataError(
             f"{what} needs {min(needed, 1 << 62) / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
-            f"choose a smaller size (--size), give fewer items (--limit), or use a machine with more"
+            f"choose a smaller size (--size; of sounds --seconds), give fewer items (--limit), or use a machine with more"
         )

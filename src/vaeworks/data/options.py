@@ -8,14 +8,32 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from vaeworks.errors import DataError
-from vaeworks.model.schema import Binarisation
+from vaeworks.model import Binarisation
+from vaeworks.model.audio_schema import Loudness, Representation
 
-__all__ = ["LARGEST", "SMALLEST", "Options", "Progress", "Split", "check_size"]
+__all__ = ["LARGEST", "LONGEST", "LONGEST_TEXT", "SMALLEST", "By", "Kind", "Options", "Progress", "Split", "Tokens", "check_size"]
 
+Kind = Literal["image", "text", "audio"]
+By = Literal["line", "paragraph", "file"]
+Tokens = Literal["characters", "bytes", "bpe"]
 Split = Literal["train", "validation", "test", "all"]
 Progress = Callable[[int, int], None]
 
+_WORDS = {
+    "binarisation": Binarisation,
+    "kind": Kind,
+    "split": Split,
+    "representation": Representation,
+    "loudness": Loudness,
+    "by": By,
+    "tokenizer": Tokens,
+}
+
 SMALLEST, LARGEST = 8, 256
+LONGEST = 600
+"""Seconds of the longest sound."""
+LONGEST_TEXT = 4096
+"""Tokens of the longest text."""
 
 
 def check_size(height: int, width: int, what: str) -> None:
@@ -31,6 +49,8 @@ def check_size(height: int, width: int, what: str) -> None:
 class Options:
     """How to read a source. Every field has a default that suits most data; DataError where a value is out of its range."""
 
+    kind: Kind | None = None
+    """What the source holds; None: told by its files."""
     size: int | tuple[int, int] | None = None
     """Side, or (height, width), in pixels, each 8 .. 256; None: as the data are, or chosen from them."""
     binarisation: Binarisation | None = None
@@ -53,6 +73,30 @@ class Options:
     """Keep the labels of this many training items, chosen by the seed, as many of each class; those of the others and of validation items are hidden (-1)."""
     strict: bool = False
     """Refuse a folder that holds a file which cannot be read, instead of skipping it."""
+    rate: int | None = None
+    """Samples a second of sounds, 1000 .. 192,000 Hz; None: that of most files, within 8 .. 48 kHz."""
+    seconds: float | None = None
+    """Length that sounds are cut or padded to; None: chosen from them."""
+    representation: Representation = "mel"
+    """What a model of sounds sees: their log-mel spectrogram, or the waveform."""
+    loudness: Loudness = "peak"
+    """Bring each sound to one peak or one root mean square; none: as it is."""
+    trim: float = 60.0
+    """Decibels below its peak from which what precedes and follows a sound is silence, and cut off; 0: nothing is."""
+    labels_from: str | None = None
+    """Pattern of the file names that says where the label is, such as '{label}_{speaker}_{take}'; "none": no labels from names; None: told by the names."""
+    by: By | None = None
+    """What of a text file is an item; None: a line, or the file where a folder holds many of .txt."""
+    column: str | None = None
+    """The column of a table, or the key of JSON lines, that holds the text; None: the only one of text."""
+    label: str | None = None
+    """The column or key that holds the label; None: there is none."""
+    tokenizer: Tokens | None = None
+    """What a token of text is; None: chosen from the data."""
+    vocabulary: int | None = None
+    """Number of tokens of tokenizer bpe, 260 .. 65,536; None: by how much text there is."""
+    length: int | None = None
+    """Tokens of the longest item, 1 .. 4096, beyond which text is cut; None: chosen from the data."""
     download: bool = False
     """Fetch a built-in set that is not on this machine."""
     progress: Progress | None = None
@@ -63,10 +107,12 @@ class Options:
     def __post_init__(self) -> None:
         if self.size is not None:
             check_size(*self.target(), what=f"the requested size {self.size}")
-        if self.binarisation is not None and self.binarisation not in get_args(Binarisation):
-            raise DataError(f"binarisation {self.binarisation!r} is unknown: choose one of {', '.join(get_args(Binarisation))}")
-        if self.split is not None and self.split not in get_args(Split):
-            raise DataError(f"split {self.split!r} is unknown: choose one of {', '.join(get_args(Split))}")
+        for name, words in _WORDS.items():
+            word = getattr(self, name)
+            if word is not None and word not in get_args(words):
+                raise DataError(f"{name} {word!r} is unknown: choose one of {', '.join(get_args(words))}")
+        self._check_sounds()
+        self._check_texts()
         held_out = {"validation": self.fraction, "test": self.test}
         for name, value in held_out.items():
             if not 0 <= value < 1:
@@ -77,6 +123,24 @@ class Options:
             raise DataError(f"limit={self.limit} would leave no items: choose 1 or more")
         if self.labels is not None and self.labels < 1:
             raise DataError(f"labels={self.labels} would keep no label: choose one a class or more")
+
+    def _check_sounds(self) -> None:
+        if self.rate is not None and not 1000 <= self.rate <= 192_000:
+            raise DataError(f"rate={self.rate} is not within 1000 .. 192000 Hz: choose such as 8000 for speech, 44100 for music")
+        if self.seconds is not None and not 0 < self.seconds <= LONGEST:
+            raise DataError(f"seconds={self.seconds} is no length of a sound: choose more than 0 and at most {LONGEST}")
+        if not 0 <= self.trim <= 120:
+            raise DataError(f"trim={self.trim} is not within 0 .. 120 dB: choose such as 60, or 0 to keep silence")
+
+    def _check_texts(self) -> None:
+        if self.vocabulary is not None and not 260 <= self.vocabulary <= 65_536:
+            raise DataError(f"vocabulary={self.vocabulary} is not within 260 .. 65536 tokens: choose such as 2000 for 30,000 sentences")
+        if self.vocabulary is not None and self.tokenizer in {"characters", "bytes"}:
+            raise DataError(
+                f"vocabulary={self.vocabulary} is of pieces, and the tokens are {self.tokenizer}: choose tokenizer=bpe (--tokenizer bpe), or leave it out"
+            )
+        if self.length is not None and not 1 <= self.length <= LONGEST_TEXT:
+            raise DataError(f"length={self.length} is not within 1 .. {LONGEST_TEXT} tokens: choose such as 64")
 
     @property
     def fraction(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaeworks.model.schema import Binarisation
+from vaeworks.model import Binarisation
 
 __all__ = ["FREE", "MODES", "TEST", "TRAIN", "VALIDATION", "Raw"]
 
@@ -23,7 +23,7 @@ class Raw:
     """N items in the order of their source."""
 
     values: NDArray[Any]
-    """(N, C, H, W) uint8 levels, or float32 where ``levels`` is 0."""
+    """(N, C, H, W) uint8 levels, or float32 where ``levels`` is 0; of text (N, L) tokens, of sounds (N, 1, T) int16 samples."""
     levels: int
     """2 .. 256, or 0 for real numbers."""
     source: str
@@ -43,6 +43,8 @@ class Raw:
     factors: NDArray[np.int64] | None = None
     """(N, F) what each item was made from, named by ``factor_names``."""
     factor_names: tuple[str, ...] = ()
+    lengths: NDArray[np.int64] | None = None
+    """(N,) how much of the values, along the last axis, is each item's own; None: all."""
     binarisation: Binarisation = "none"
     notes: tuple[str, ...] = ()
 
@@ -57,9 +59,9 @@ class Raw:
     def take(self, index: NDArray[Any]) -> Raw:
         """The items at ``index`` (positions or a mask)."""
         names = None if self.names is None else tuple(np.array(self.names, dtype=object)[index])
-        held = self.labels, self.keys, self.parts, self.context, self.factors
-        labels, keys, parts, context, factors = (None if array is None else array[index] for array in held)
-        return replace(self, values=self.values[index], labels=labels, names=names, keys=keys, parts=parts, context=context, factors=factors)
+        fields = ("labels", "keys", "parts", "context", "factors", "lengths")
+        held: dict[str, Any] = {name: None if (array := getattr(self, name)) is None else array[index] for name in fields}
+        return replace(self, values=self.values[index], names=names, **held)
 
     def note(self, *sentences: str) -> Raw:
         """The same items with more to tell."""

@@ -1,6 +1,9 @@
-"""The VAE, which speaks tensors, and the Model around it, which speaks the user's items."""
+"""The VAE, which speaks tensors, and the Schema of its data, which knows what they stand for."""
 
-from vaeworks.model.schema import Binarisation, Schema
+from vaeworks.model.audio_schema import AudioSchema
+from vaeworks.model.image_schema import Binarisation, ImageSchema
+from vaeworks.model.schema import Context, Schema
+from vaeworks.model.text_schema import TextSchema
 from vaeworks.model.vae import VAE, Decoder, Encoder
 
-__all__ = ["VAE", "Binarisation", "Decoder", "Encoder", "Schema"]
+__all__ = ["VAE", "AudioSchema", "Binarisation", "Context", "Decoder", "Encoder", "ImageSchema", "Schema", "TextSchema"]

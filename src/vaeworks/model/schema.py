@@ -4,72 +4,107 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from vaeworks.errors import ArtifactError, DataError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+__all__ = ["Context", "Schema"]
 
-__all__ = ["Binarisation", "Context", "Schema"]
-
-Binarisation = Literal["none", "threshold", "dynamic", "static"]
 Context = Literal["none", "label", "partial-label", "vector"]
-COLUMNS = ("columns", "column_means", "column_scales")
-"""Fields of a Schema that artifacts of earlier versions lack."""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """An image data set, described once and stored inside every artifact.
+    """A data set of any kind, described once and stored inside every artifact: what x is, how stored values become it, and what is known beside it.
 
-    Values are what is stored: uint8 levels 0 .. levels-1, or float32 where ``levels`` is 0. The tensor x has the same shape and lies in [0, 1]:
-    x = value / (levels - 1), or x = (value - low) / (high - low) for floats, and 0 or 1 after binarisation.
+    A kind of data is a subclass in a file of its own, which says what a value is and what its x.
     """
 
-    shape: tuple[int, ...]
-    """(channels, height, width)."""
-    mode: str
-    """How channels map to a picture: L, LA, RGB or RGBA; "" where there is no such mapping."""
-    levels: int
-    """Number of levels a stored value can take (256 for 8-bit pixels, 17 for scikit-learn's digits); 0 for real numbers."""
-    low: float = 0.0
-    high: float = 1.0
-    """Range of real-valued data; unused where levels > 0."""
-    binarisation: Binarisation = "none"
-    """none; threshold at one half; dynamic (x ~ Bernoulli(value), drawn anew each time); static (already drawn, stored as 0 and 1)."""
-    classes: tuple[str, ...] = ()
-    """Names of the labels, in order of their numbers; empty where there are none."""
-    source: str = ""
-    """Where the data came from, for people to read."""
-    count: int = 0
-    """Number of training items."""
-    mean: float = 0.5
-    std: float = 0.5
-    """Mean and standard deviation of x over the training items."""
-    context: Context = "none"
-    """What the model is conditioned on: nothing; the label as a one-hot vector; the label where it is known and zeros where not; the columns beside the items."""
-    columns: tuple[str, ...] = ()
-    """Names of the numbers that each item brings beside its values; empty where there are none."""
-    column_means: tuple[float, ...] = ()
-    column_scales: tuple[float, ...] = ()
-    """Mean and standard deviation of each column over the training items; a scale is 1 where a column never changes."""
-    kind: Literal["image"] = "image"
+    kind: ClassVar[str] = ""
+    """What items are: image, text, audio."""
+    trims: ClassVar[bool] = False
+    """Whether items differ in length, and a batch of short ones may be shorter than ``shape`` says."""
+    drawn: ClassVar[bool] = False
+    """Whether a sample is drawn from p(x | z), since its mean is no item."""
 
-    @property
-    def x_levels(self) -> int:
-        """Number of values a coordinate of x can take: 2 after binarisation, 0 where x is real."""
-        return self.levels if self.binarisation == "none" else 2
+    shape: tuple[int, ...]
+    """The shape of one item's x."""
+    classes: tuple[str, ...] = field(default=(), kw_only=True)
+    """Names of the labels, in order of their numbers; empty where there are none."""
+    source: str = field(default="", kw_only=True)
+    """Where the data came from, for people to read."""
+    count: int = field(default=0, kw_only=True)
+    """Number of training items."""
+    mean: float = field(default=0.5, kw_only=True)
+    std: float = field(default=0.5, kw_only=True)
+    """Mean and standard deviation of x over the training items."""
+    context: Context = field(default="none", kw_only=True)
+    """What the model is conditioned on: nothing; the label as a one-hot vector; the label where it is known and zeros where not; the columns beside the items."""
+    columns: tuple[str, ...] = field(default=(), kw_only=True)
+    """Names of the numbers that each item brings beside its values; empty where there are none."""
+    column_means: tuple[float, ...] = field(default=(), kw_only=True)
+    column_scales: tuple[float, ...] = field(default=(), kw_only=True)
+    """Mean and standard deviation of each column over the training items; a scale is 1 where a column never changes."""
 
     @property
     def dimensions(self) -> int:
         """Number of coordinates of x."""
         return int(torch.Size(self.shape).numel())
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one item as a network of real numbers sees it."""
+        return self.shape
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What of the data's form figures depend on, by name."""
+        return {}
+
+    @property
+    def density(self) -> str:
+        """What a density of real x is measured in, for people."""
+        return "with respect to x"
+
+    @property
+    @abstractmethod
+    def x_levels(self) -> int:
+        """Number of values a coordinate of x can take: 2 after binarisation, 0 where x is real."""
+
+    @abstractmethod
+    def to_x(self, values: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Stored values (B, *shape) to x (B, *shape); ``generator`` (CPU) drives what is drawn anew each time."""
+
+    @abstractmethod
+    def to_values(self, x: Tensor) -> Tensor:
+        """x (..., *shape) to stored values."""
+
+    @abstractmethod
+    def to_raw(self, x: Tensor) -> list[Any]:
+        """x (N, *shape) as N items that people know: pictures, strings, waveforms."""
+
+    def to_input(self, x: Tensor) -> Tensor:
+        """x (B, *event) as a network of real numbers sees it, (B, *input_shape)."""
+        return x
+
+    def present(self, lengths: Tensor, x: Tensor) -> Tensor:
+        """(B, *event) bool, True where x is an item's own and not padding, for items of ``lengths`` (B,) in values."""
+        mine = torch.arange(x.shape[-1], device=x.device) < lengths[:, None]
+        return mine.view(-1, *(1,) * (x.dim() - 2), x.shape[-1]).expand_as(x)
+
+    def within(self, x: Tensor) -> Tensor:
+        """x brought back into the range where items lie."""
+        return x
+
+    @abstractmethod
+    def fault(self) -> str:
+        """What is wrong with the fields of this kind, as a clause; nothing where they are right."""
 
     @property
     def context_size(self) -> int:
@@ -125,62 +160,36 @@ class Schema:
         means, scales = (torch.tensor(told, dtype=torch.float32, device=vectors.device) for told in (self.column_means, self.column_scales))
         return (vectors.to(torch.float32) - means) / scales
 
-    def to_x(self, values: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Stored values (B, *shape) to x (B, *shape) in float32; ``generator`` (CPU) drives dynamic binarisation.
-
-        Random bytes compared with the pixels give Bernoulli(value / 255) exactly, an order of magnitude faster than ``torch.bernoulli``.
-        """
-        if self.binarisation == "none":
-            if self.levels:
-                return values.to(torch.float32).div_(self.levels - 1)
-            return (values - self.low) / (self.high - self.low)
-        if self.binarisation == "static":
-            return values.to(torch.float32)
-        if self.binarisation == "threshold":
-            return (values >= self.levels / 2).to(torch.float32)
-        device = generator.device if generator is not None else values.device
-        noise = torch.randint(0, self.levels - 1, values.shape, dtype=torch.uint8, generator=generator, device=device)
-        return (noise.to(values.device) < values).to(torch.float32)
-
-    def to_values(self, x: Tensor) -> Tensor:
-        """x in [0, 1] (..., *shape) to stored values: rounded to levels, or scaled back to [low, high]."""
-        if self.levels:
-            top = 1 if self.binarisation == "static" else self.levels - 1
-            return (x.clamp(0, 1) * top).round().to(torch.uint8)
-        return x * (self.high - self.low) + self.low
-
-    def to_images(self, x: Tensor) -> list[Image]:
-        """x (N, *shape) to N PIL images of mode L, LA, RGB or RGBA."""
-        from PIL import Image
-
-        if self.mode not in {"L", "LA", "RGB", "RGBA"}:
-            raise DataError(f"items of shape {self.shape} have no picture form: use the values themselves (--format npy)")
-        pixels = (x.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().movedim(-3, -1).contiguous().numpy()
-        return [Image.fromarray(p[..., 0] if self.mode == "L" else p) for p in pixels]
-
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary; ``Schema.from_json`` reads it back."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "kind": self.kind}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Schema:
-        """The Schema stored in ``data``; ArtifactError where a field is missing, unknown or of the wrong kind."""
+        """The Schema of any kind stored in ``data``; ArtifactError where a field is missing, unknown or of the wrong kind."""
+        kinds = {part.kind: part for part in Schema.__subclasses__()}
+        fields = dict(data) if isinstance(data, dict) else {"": data}
+        kind = fields.pop("kind", "image")
+        if kind not in kinds:
+            raise ArtifactError(f"the stored schema describes {kind!r}, which this version cannot use: it knows {', '.join(kinds)}")
         try:
-            tuples = {"shape": data["shape"], "classes": data["classes"], **{name: data.get(name, ()) for name in COLUMNS}}
-            schema = cls(**{**data, **{name: tuple(values) for name, values in tuples.items()}})
+            values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+            schema = kinds[kind](**values)
+            fault = schema._shared_fault() or schema.fault()
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"the stored schema cannot be read: {error}; the file is damaged, or written by a newer version") from error
-        sizes = (*schema.shape, schema.levels + 1 if type(schema.levels) is int else 0)
-        numbers = (schema.low, schema.high, schema.mean, schema.std, *schema.column_means, *schema.column_scales)
-        if not all(type(size) is int and size > 0 for size in sizes) or not all(type(number) in {int, float} for number in numbers):
-            raise ArtifactError(
-                f"the stored schema cannot be read: shape {schema.shape}, levels {schema.levels!r} or its range is no number in range"
-            )
-        if not len(schema.columns) == len(schema.column_means) == len(schema.column_scales):
-            raise ArtifactError(f"the stored schema cannot be read: its {len(schema.columns)} columns do not have a mean and a scale each")
-        known = schema.binarisation in get_args(Binarisation) and schema.context in get_args(Context)
-        if schema.kind != "image" or not known or len(schema.shape) != 3:
-            raise ArtifactError(
-                f"the stored schema describes {schema.kind!r} of shape {schema.shape} ({schema.binarisation}, context {schema.context!r}), which this version cannot use"
-            )
+        if fault:
+            raise ArtifactError(f"the stored schema cannot be read: {fault}")
         return schema
+
+    def _shared_fault(self) -> str:
+        """What is wrong with the fields that every kind has, as a clause; nothing where they are right."""
+        several = (self.shape, self.classes, self.columns, self.column_means, self.column_scales)
+        numbers = (self.mean, self.std, *self.column_means, *self.column_scales)
+        if not all(type(values) is tuple for values in several) or not all(type(number) in {int, float} for number in numbers):
+            return "classes, columns or statistics are no lists of names and numbers"
+        if not self.shape or not all(type(size) is int and size > 0 for size in self.shape):
+            return f"shape {self.shape} is no shape of an item"
+        if not len(self.columns) == len(self.column_means) == len(self.column_scales):
+            return f"its {len(self.columns)} columns do not have a mean and a scale each"
+        return "" if self.context in get_args(Context) else f"context {self.context!r} is unknown"
