@@ -12,14 +12,14 @@ from vaeworks.data import Items
 from vaeworks.errors import VaeworksError
 from vaeworks.evaluation import information, jackknife
 from vaeworks.latents import LATENTS
-from vaeworks.model import VAE, Schema
+from vaeworks.model import VAE, ImageSchema
 
 pytestmark = pytest.mark.usefixtures("exact")
 
 
-def items_of(x: torch.Tensor) -> tuple[Items, Schema]:
+def items_of(x: torch.Tensor) -> tuple[Items, ImageSchema]:
     values = x.float()[:, :, None, None]
-    return Items(values), Schema((x.shape[1], 1, 1), "", 0, low=0.0, high=1.0)
+    return Items(values), ImageSchema((x.shape[1], 1, 1), "", 0, low=0.0, high=1.0)
 
 
 class Flat(torch.nn.Module):

@@ -16,11 +16,11 @@ from vaeworks.check.linear_gaussian import LinearGaussian
 from vaeworks.data import Items
 from vaeworks.errors import VaeworksError
 from vaeworks.evaluation import STUDIES, Figure, Setting, further
-from vaeworks.model import Schema
+from vaeworks.model import ImageSchema
 from vaeworks.recipes import build_vae, load_recipe
 
 EVENT = (1, 8, 8)
-SCHEMA = Schema(EVENT, "L", 0)
+SCHEMA = ImageSchema(EVENT, "L", 0)
 
 
 def linear(**changes: Any) -> LinearGaussian:

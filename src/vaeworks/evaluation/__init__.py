@@ -36,6 +36,7 @@ from vaeworks.evaluation.samples import (
     precision_recall,
 )
 from vaeworks.evaluation.studies import STUDIES, Setting, Study, further
+from vaeworks.evaluation.texts import beside_language_model, text_figures
 
 __all__ = [
     "ACTIVE_VARIANCE",
@@ -62,6 +63,7 @@ __all__ = [
     "Setting",
     "Study",
     "annealed_log_prob",
+    "beside_language_model",
     "beta_vae_score",
     "bidirectional",
     "calibration",
@@ -88,4 +90,5 @@ __all__ = [
     "posterior_means",
     "precision_recall",
     "sap",
+    "text_figures",
 ]

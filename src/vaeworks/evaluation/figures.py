@@ -13,7 +13,7 @@ from torch import Tensor
 from vaeworks.data import Items
 from vaeworks.distributions import PointMass
 from vaeworks.evaluation.importance import log_prob
-from vaeworks.model import VAE, Schema
+from vaeworks.model import VAE, Schema, TextSchema
 from vaeworks.objectives import kl_per_dimension
 
 __all__ = ["ACTIVE_VARIANCE", "Figure", "Figures", "evaluate", "hidden", "mean_figure", "posterior_means"]
@@ -74,12 +74,14 @@ def evaluate(
     samples: int = 1000,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    language_model: VAE | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Figures:
     """log p(x), ELBO, KL, bits per dimension and active units of ``vae`` on ``items``.
 
     Dynamic binarisation and the samples of z are drawn from a stream seeded by ``seed``, so the same call gives the same figures.
-    Labels that the model can do without are hidden from it; where it infers them, its accuracy is told.
+    Labels that the model can do without are hidden from it; where it infers them, its accuracy is told. Figures of text are also told per token, word and character, and beside those
+    of ``language_model``, the same decoder without z, where it is given.
     """
     vae.eval()
     torch.manual_seed(seed)
@@ -89,7 +91,7 @@ def evaluate(
         "items": len(items),
         "importance_samples": samples,
         "seed": seed,
-        "binarisation": schema.binarisation,
+        **schema.protocol,
         "data": schema.source,
     }
     with torch.inference_mode():
@@ -120,13 +122,13 @@ def evaluate(
         "log_likelihood": mean_figure(result.log_likelihood, "nats", "E_q[log p(x | z)] per item"),
         "kl": mean_figure(kl.sum(-1), "nats", "KL(q(z | x) || p(z)) per item"),
     }
-    if discrete:
+    if discrete and not schema.trims:
         scale = -1 / (schema.dimensions * math.log(2))
         log_px = figures["log_px"]
         spread = None if log_px.standard_error is None else log_px.standard_error * -scale
         figures["bits_per_dim"] = Figure(log_px.value * scale, "bits", spread, f"-log2 p(x) / {schema.dimensions}")
-    else:
-        protocol["density"] = "with respect to x scaled to [0, 1]; a density, so bits per dimension of 8-bit pixels do not apply"
+    elif not discrete:
+        protocol["density"] = schema.density
     figures["active_units"] = active
     if (accuracy := _accuracy(vae, items, schema, device, seed)) is not None:
         figures["accuracy"] = accuracy
@@ -138,7 +140,14 @@ def evaluate(
     if samples >= 50 and few > 0.1:
         warnings.append(f"{few:.0%} of the items have an effective sample size below 5: their log p(x) is likely too low; raise --samples")
     protocol["kl_per_dimension"] = [round(v, 4) for v in kl.mean(0).tolist()]
-    return Figures(figures, protocol, tuple(warnings))
+    found = Figures(figures, protocol, tuple(warnings))
+    if isinstance(schema, TextSchema):
+        from vaeworks.evaluation.texts import beside_language_model, text_figures
+
+        found = found.joined(text_figures(vae, items, schema, result.value, seed=seed, device=device))
+        if language_model is not None:
+            found = found.joined(beside_language_model(language_model, items, schema, result.value, device=device))
+    return found
 
 
 def _discrete(vae: VAE) -> bool:

@@ -302,6 +302,10 @@ def _many(setting: Setting) -> str:
     return "" if len(setting.items) >= 2 * LEAST else f"{len(setting.items)} items are too few: give {2 * LEAST} or more"
 
 
+def _pictures(setting: Setting) -> str:
+    return _many(setting) if setting.schema.kind == "image" else f"it compares pictures, and the items are {setting.schema.kind}"
+
+
 def _with_factors(setting: Setting) -> str:
     if setting.items.factors is None:
         return "it needs items whose factors of variation are known: use sprites, or an .npz with factors (N, F) beside x"
@@ -311,7 +315,7 @@ def _with_factors(setting: Setting) -> str:
 STUDIES: dict[str, Study] = {
     "information": Study(_information, _flat),
     "probes": Study(_probes, _labelled),
-    "sample-quality": Study(_samples, _many),
+    "sample-quality": Study(_samples, _pictures),
     "disentanglement": Study(_disentanglement, _with_factors),
     "gaps": Study(_gaps, _several_samples),
     "annealed": Study(_annealed, _of_all_space),

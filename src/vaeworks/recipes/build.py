@@ -10,7 +10,7 @@ import torch
 
 from vaeworks.errors import RecipeError
 from vaeworks.latents import LATENTS, Latents
-from vaeworks.model import VAE, Decoder, Encoder, Schema
+from vaeworks.model import VAE, AudioSchema, Decoder, Encoder, ImageSchema, Schema, TextSchema
 from vaeworks.objectives import OBJECTIVES, SCHEDULES, Objective
 from vaeworks.posteriors import POSTERIORS, Known, Posterior
 from vaeworks.priors import PRIORS
@@ -28,9 +28,20 @@ NEEDS: Final = {
 }
 """What is needed of q, and what is wrong with a part that falls short of it."""
 
+KIND_LIKELIHOODS: Final = {
+    "text": ("tokens", "an item is a string of tokens with an end"),
+    "audio": ("sound", "an item is a sound with an end; learned scales weigh reconstruction against KL without a beta"),
+}
+"""The likelihoods of items that differ in length, and why they serve."""
+
 
 def choose_recipe(schema: Schema) -> tuple[str, str]:
     """The recipe for data of this kind, and why."""
+    if isinstance(schema, TextSchema):
+        return "text", f"text of up to {schema.shape[0] - 1} {schema.unit} an item calls for a network that reads sequences"
+    if isinstance(schema, AudioSchema):
+        what = "log-mel spectrograms" if schema.representation == "mel" else "waveforms"
+        return f"sound-{schema.representation}", f"sounds are modelled as {what} of {'x'.join(map(str, schema.shape))}"
     _, height, width = schema.shape
     if max(height, width) <= 12:
         return "mlp", f"images of {height}x{width} are small enough for a fully connected network"
@@ -39,6 +50,8 @@ def choose_recipe(schema: Schema) -> tuple[str, str]:
 
 def choose_likelihood(schema: Schema) -> tuple[str, str]:
     """The likelihood for data of this kind, and why."""
+    if schema.kind in KIND_LIKELIHOODS:
+        return KIND_LIKELIHOODS[schema.kind]
     if schema.x_levels == 2:
         return "bernoulli", "pixels are 0 or 1"
     if schema.x_levels > 0 and schema.shape[0] >= 3:
@@ -73,7 +86,10 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     if not recipe["likelihood"]:
         recipe = recipe.with_likelihood(choose_likelihood(schema)[0])
     kind = recipe["likelihood"]["kind"]
-    if (schema.x_levels == 2) != (kind == "bernoulli"):
+    right = KIND_LIKELIHOODS.get(schema.kind)
+    if right is not None and kind != right[0]:
+        raise RecipeError(_mismatch(kind, schema))
+    if right is None and (kind in {name for name, _ in KIND_LIKELIHOODS.values()} or (schema.x_levels == 2) != (kind == "bernoulli")):
         raise RecipeError(_mismatch(kind, schema))
     likelihood = _part(recipe, "likelihood", schema.shape, schema.x_levels)
     if likelihood.discrete and schema.x_levels == 0:
@@ -85,9 +101,12 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
         _known_of_q(recipe, "prior.kind = 'vamp'", Known.DENSITY, "prior.kind = 'mixture'", "posterior")
     posterior = _part(recipe, "posterior", size)
     encoder = Encoder(
-        _part(recipe, "encoder", schema.shape, posterior.parameter_shape), posterior, mean=torch.full(schema.shape, schema.mean), context_size=context
+        _part(recipe, "encoder", schema.input_shape, posterior.parameter_shape),
+        posterior,
+        mean=torch.full(schema.input_shape, schema.mean),
+        context_size=context,
     )
-    latents = _part(recipe, "latents", size, schema.shape, partial(_part, recipe, "encoder"), context)
+    latents = _part(recipe, "latents", size, schema.input_shape, partial(_part, recipe, "encoder"), context)
     decoder = Decoder(_part(recipe, "decoder", (latents.code_size + told,), likelihood.parameter_shape), likelihood, context_size=told)
     return VAE(encoder, decoder, _part(recipe, "prior", size, told), latents=latents)
 
@@ -179,7 +198,8 @@ def _part(recipe: Recipe, axis: str, *structure: Any) -> Any:
 
 
 def _mismatch(kind: str, schema: Schema) -> str:
-    have = "binary pixels" if schema.x_levels == 2 else f"pixels of {schema.x_levels} levels" if schema.x_levels else "real numbers"
+    pixels = "binary pixels" if schema.x_levels == 2 else f"pixels of {schema.x_levels} levels" if schema.x_levels else "real numbers"
+    have = pixels if schema.kind == "image" else schema.kind
     right, why = choose_likelihood(schema)
-    more = "; or binarise the data with --binarise dynamic" if kind == "bernoulli" and schema.levels > 2 else ""
+    more = "; or binarise the data with --binarise dynamic" if kind == "bernoulli" and isinstance(schema, ImageSchema) and schema.levels > 2 else ""
     return f"likelihood.kind = {kind!r} does not fit {have}: use {right!r} ({why}){more}"

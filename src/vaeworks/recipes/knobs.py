@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from vaeworks.latents import LATENTS
 from vaeworks.likelihoods import LIKELIHOODS
-from vaeworks.model.schema import Context
+from vaeworks.model import Context
 from vaeworks.networks import DECODER_NETWORKS, ENCODER_NETWORKS
 from vaeworks.objectives import OBJECTIVES, SCHEDULES, Schedule
 from vaeworks.posteriors import POSTERIORS
@@ -64,6 +64,7 @@ def _recipe_model() -> type[BaseModel]:
         "name": (str, "custom"),
         "summary": (str, ""),
         "paper": (str, ""),
+        "data": (Literal["image", "text", "audio"], "image"),
         "latent_size": (Annotated[int, Field(gt=0)], 32),
         "context": (Context, "none"),
         "training": (training, Field(default_factory=training)),
