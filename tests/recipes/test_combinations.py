@@ -24,6 +24,8 @@ AT_HOME = {POSTERIORS[kind].space: kind for kind in ("wrapped-normal", "von-mise
 AWAY = {PRIORS[kind].space: kind for kind in ("wrapped-normal", "sphere", "standard-normal")}
 """A prior for each space that a posterior can live in."""
 
+ON_IMAGES = [kind for kind in OBJECTIVES if kind != "spectral-elbo"]  # which compares waveforms
+
 
 @functools.cache
 def data() -> Data:
@@ -96,7 +98,7 @@ def test_posterior_and_prior(posterior: str, prior: str) -> None:
 
 
 @pytest.mark.parametrize("posterior", POSTERIORS)
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", ON_IMAGES)
 def test_objective_and_posterior(objective: str, posterior: str) -> None:
     trains(objective=objective, posterior=posterior)
 
@@ -107,7 +109,7 @@ def test_latents_and_prior(latents: str, prior: str) -> None:
     trains(latents=latents, prior=prior)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", ON_IMAGES)
 @pytest.mark.parametrize("latents", LATENTS)
 def test_latents_and_objective(latents: str, objective: str) -> None:
     trains(latents=latents, objective=objective)

@@ -11,10 +11,10 @@ from PIL import Image
 from scipy import stats
 from sklearn.decomposition import PCA
 
-from vaeworks.model import Schema
+from vaeworks.model import ImageSchema
 from vaeworks.reporting import latent_map, png, quantile_grid
 
-DIGITS = Schema((1, 8, 8), "L", 17, classes=tuple("0123456789"))
+DIGITS = ImageSchema((1, 8, 8), "L", 17, classes=tuple("0123456789"))
 
 
 def offsets(axes) -> np.ndarray:

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from vaeworks.errors import ArtifactError, DataError
-from vaeworks.model import Schema
-from vaeworks.reporting import grid, pairs, png, rows, save_png, strip
+from vaeworks.model import ImageSchema
+from vaeworks.reporting import Pictures, grid, png, rows, save_png
 
 MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
 
-def schema(mode: str, height: int, width: int, levels: int = 256) -> Schema:
-    return Schema((MODES[mode], height, width), mode, levels)
+def schema(mode: str, height: int, width: int, levels: int = 256) -> ImageSchema:
+    return ImageSchema((MODES[mode], height, width), mode, levels)
 
 
 def levels_of(mode: str, n: int, height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_small_pictures_are_magnified_by_a_whole_number(edge, scale):
 
 def test_a_strip_is_one_row():
     pixels = levels_of("RGB", 7, 4, 6)
-    sheet = np.asarray(strip(schema("RGB", 4, 6), as_x(pixels), scale=1))
+    sheet = np.asarray(grid(schema("RGB", 4, 6), as_x(pixels), columns=len(pixels), scale=1))
     assert sheet.shape == (4 + 4, 7 * (6 + 2) + 2, 3)
     assert (sheet[2:-2, -8:-2] == pixels[-1]).all()
 
@@ -91,7 +91,7 @@ def test_a_strip_is_one_row():
 @pytest.mark.parametrize(("n", "columns"), [(1, None), (3, None), (5, 2), (40, None)])
 def test_a_reconstruction_lies_below_its_original(n, columns):
     originals, reconstructions = levels_of("L", n, 20, 30, seed=1), levels_of("L", n, 20, 30, seed=2)
-    sheet = np.asarray(pairs(schema("L", 20, 30), as_x(originals), as_x(reconstructions), columns=columns, scale=1))
+    sheet = np.asarray(rows(schema("L", 20, 30), {"original": as_x(originals), "reconstruction": as_x(reconstructions)}, columns=columns, scale=1))
     found = {}
     for name, pixels in {"original": originals, "reconstruction": reconstructions}.items():
         for i in range(n):
@@ -119,9 +119,9 @@ def test_what_cannot_be_drawn_is_said():
     with pytest.raises(DataError, match="no items"):
         grid(schema("L", 8, 8), torch.zeros(0, 1, 8, 8))
     with pytest.raises(DataError, match="differ in number"):
-        pairs(schema("L", 8, 8), torch.zeros(2, 1, 8, 8), torch.zeros(3, 1, 8, 8))
+        rows(schema("L", 8, 8), {"original": torch.zeros(2, 1, 8, 8), "reconstruction": torch.zeros(3, 1, 8, 8)})
     with pytest.raises(DataError, match="no picture form"):
-        grid(Schema((5, 8, 8), "", 256), torch.zeros(1, 5, 8, 8))
+        grid(ImageSchema((5, 8, 8), "", 256), torch.zeros(1, 5, 8, 8))
 
 
 def test_a_file_is_replaced_whole(tmp_path, monkeypatch):
@@ -147,3 +147,10 @@ def test_a_file_is_replaced_whole(tmp_path, monkeypatch):
 def test_no_folder_is_a_readable_error(tmp_path):
     with pytest.raises(ArtifactError, match="cannot write"):
         save_png(Image.new("L", (3, 3)), tmp_path / "absent" / "a.png")
+
+
+def test_items_in_order_are_one_row_and_versions_are_rows_with_names():
+    x = torch.rand(6, 1, 8, 8)
+    assert Pictures(schema("L", 8, 8), {"path": x}, in_order=True).sheet().size == grid(schema("L", 8, 8), x, columns=6).size
+    versions = {"original": x, "reconstruction": 1 - x}
+    assert np.array_equal(np.asarray(Pictures(schema("L", 8, 8), versions).sheet()), np.asarray(rows(schema("L", 8, 8), versions)))

@@ -68,7 +68,7 @@ def full(**changes) -> Report:
         "lines": LINES,
         "best_step": 700,
         "figures": FIGURES,
-        "images": images,
+        "exhibits": images,
         "recipe_toml": 'name = "mlp"',
         "command": "vae train digits",
         "versions": {"torch": "2.13"},
@@ -154,7 +154,7 @@ def test_the_page_reaches_for_nothing_outside():
 
 def test_pictures_arrive_unchanged_where_they_are_small():
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
-    (image,) = Page(render(Report("t", images={"samples": Image.fromarray(pixels)}))).all("img")
+    (image,) = Page(render(Report("t", exhibits={"samples": Image.fromarray(pixels)}))).all("img")
     content = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
     assert (np.asarray(Image.open(io.BytesIO(content))) == pixels).all()
     assert (image["width"], image["height"]) == ("40", "30")
@@ -162,7 +162,7 @@ def test_pictures_arrive_unchanged_where_they_are_small():
 
 def test_heavy_pictures_are_made_lighter():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1000, 2000, 3), dtype=np.uint8))
-    text = render(Report("t", images={"samples": noise, "reconstructions": noise}))
+    text = render(Report("t", exhibits={"samples": noise, "reconstructions": noise}))
     assert len(text) < 5_000_000
     image = Page(text).all("img")[0]
     assert int(image["width"]) / int(image["height"]) == pytest.approx(2, rel=0.02)
@@ -172,7 +172,7 @@ def test_heavy_pictures_are_made_lighter():
 def test_a_matplotlib_figure_can_be_given():
     import torch
 
-    page = Page(render(Report("t", images={"latent": latent_map(torch.randn(20, 2))})))
+    page = Page(render(Report("t", exhibits={"latent": latent_map(torch.randn(20, 2))})))
     assert len(page.all("img")) == 1
     assert "Latent map" in page.text
 

@@ -326,3 +326,17 @@ def test_a_run_killed_while_it_began_can_be_resumed(left: list[str], whole: Path
     train_run("digits", out=tmp_path, options=FEW, overrides=SMALL, device="cpu", resume=True)
     assert (tmp_path / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_tokens_are_for_text(binary: vw.Model) -> None:
+    for wish in ({"top_p": 0.5}, {"token_temperature": 0.1}, {"beam": 4}):
+        with pytest.raises(VaeworksError, match="models of text"):
+            binary.sample(2, **wish)
+    for wish in ({"top_p": 0.0}, {"token_temperature": -1.0}, {"beam": 0}):
+        with pytest.raises(VaeworksError, match="must be 0 or more"):
+            binary.sample(2, **wish)
+
+
+def test_raw_items_are_those_of_the_kind(binary: vw.Model) -> None:
+    x = binary.sample(3, seed=0)
+    assert [image.size for image in binary.raw(x)] == [image.size for image in binary.images(x)] == [(8, 8)] * 3

@@ -35,7 +35,7 @@ def info(run: RunFolder, as_json: Json = False) -> None:
     def lines() -> None:
         s = model.schema
         print(
-            f"Data: {s.source}, {s.count} training items of shape {'x'.join(map(str, s.shape))}, {s.levels or 'real'} levels, binarisation {s.binarisation}."
+            f"Data: {s.source}, {s.count} training items of shape {'x'.join(map(str, s.shape))}, {', '.join(f'{k} {v}' for k, v in s.protocol.items())}."
         )
         print(
             f"Recipe: {model.recipe.name}, {model.recipe['latent_size']} latent dimensions, likelihood {model.recipe['likelihood']['kind']}, {size:,} parameters."

@@ -12,18 +12,32 @@ import typer
 
 from vaeworks.cli.options import (
     Binarise,
+    By,
+    Column,
     Data,
     DataDir,
     Device,
     Download,
     Json,
+    Kind,
+    LabelColumn,
     Labels,
+    LabelsFrom,
+    Length,
     Limit,
+    Loudness,
+    Rate,
+    Representation,
     RunFolder,
     Samples,
+    Seconds,
     Seed,
     Size,
     Strict,
+    Tokenizer,
+    Trim,
+    Vocabulary,
+    as_learned,
     counter,
     data_options,
     emit,
@@ -74,15 +88,32 @@ def train(
     limit: Limit = None,
     labels: Labels = None,
     strict: Strict = False,
+    kind: Kind = None,
+    by: By = None,
+    column: Column = None,
+    label: LabelColumn = None,
+    tokenizer: Tokenizer = None,
+    vocabulary: Vocabulary = None,
+    length: Length = None,
+    rate: Rate = None,
+    seconds: Seconds = None,
+    representation: Representation = None,
+    loudness: Loudness = None,
+    trim: Trim = None,
+    labels_from: LabelsFrom = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between checkpoints.", min=0)] = 30.0,
+    language_model: Annotated[
+        bool, typer.Option(help="Train the same decoder without z as well, to measure against.", rich_help_panel="Reading text")
+    ] = True,
 ) -> None:
     """Look at DATA, pick a recipe if none is named, train, and leave a run folder.
 
     Example: [bold]vae train photos/ -o runs/photos --max-minutes 10[/]
     """
+    from vaeworks.reporting import EXHIBITS
     from vaeworks.runs import train_run
 
     overrides = [*(set_ or []), *([f"training.epochs={epochs}"] if epochs else [])]
@@ -97,6 +128,19 @@ def train(
         download=download,
         validation=validation,
         labels=labels,
+        kind=kind,
+        by=by,
+        column=column,
+        label=label,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        length=length,
+        rate=rate,
+        seconds=seconds,
+        representation=representation,
+        loudness=loudness,
+        trim=trim,
+        labels_from=labels_from,
     )
     with _bar() as progress:
         run = train_run(
@@ -113,6 +157,7 @@ def train(
             say=say,
             progress=progress,
             checkpoint_seconds=checkpoint_seconds,
+            language_model=language_model,
             command=_command(sys.argv),
         )
     report = {
@@ -123,7 +168,8 @@ def train(
         **run.figures.to_json(),
     }
     emit(report, as_json, lambda: figures_table(run.figures))
-    say(f"Look at {folder / 'samples.png'}, {folder / 'reconstructions.png'}, {folder / 'latent.png'} and {folder / 'report.html'}.")
+    usual = EXHIBITS[run.model.schema.kind].suffixes[0]
+    say(f"Look at {folder / f'samples{usual}'}, {folder / f'reconstructions{usual}'}, {folder / 'latent.png'} and {folder / 'report.html'}.")
 
 
 def fit_prior(
@@ -148,7 +194,7 @@ def fit_prior(
     from dataclasses import replace
 
     from vaeworks.files import replace_file
-    from vaeworks.reporting import grid, save_png
+    from vaeworks.reporting import exhibit
     from vaeworks.runs import data_of
     from vaeworks.runs import fit_prior as fit
 
@@ -156,7 +202,7 @@ def fit_prior(
     if not overwrite:
         output_path(folder, suffixes=())
     model = open_model(run, device)
-    source, options = data_of(run, data, model.schema.source, data_options(seed=seed_of(run, None)))
+    source, options = data_of(run, data, model.schema.source, data_options(seed=seed_of(run, None), **as_learned(run)))
     options = replace(options, say=say, data_dir=data_dir or options.data_dir)
     train, validation, test = (model.items(source, replace(options, split=split)) for split in ("train", "validation", "test"))
     with counter("fitting the prior", steps) as advance:
@@ -166,7 +212,8 @@ def fit_prior(
     fitted.model.save(folder)
     if (run / "run.json").is_file():
         replace_file(folder / "run.json", (run / "run.json").read_bytes())
-    save_png(grid(fitted.model.schema, fitted.model.sample(64, seed=0)), folder / "samples.png")
+    drawn = exhibit(model.schema, {"samples": fitted.model.sample(64, seed=0)})
+    drawn.write(folder / f"samples{drawn.suffixes[0]}")
     report: dict[str, Any] = {"folder": str(folder), "kind": kind, "log_pz": {"before": fitted.before, "after": fitted.after}}
     say(f"Mean log p(z) of validation codes: {fitted.before:.2f} nats before, {fitted.after:.2f} after.")
     if model.recipe["posterior"]["kind"] == "point":
@@ -176,7 +223,7 @@ def fit_prior(
             figures = fitted.model.evaluate(test, samples, seed=seed, progress=advance)
         replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
         emit(report | figures.to_json(), as_json, lambda: figures_table(figures))
-    say(f"Look at {folder / 'samples.png'}.")
+    say(f"Look at {folder / f'samples{drawn.suffixes[0]}'}.")
 
 
 def compare(
@@ -229,7 +276,7 @@ def compare(
         result = compare_runs(models, source, samples=samples, seed=seed, options=options)
     if out is not None:
         show_comparison(result, out)
-        say(f"Look at samples.png, reconstructions.png and latent-*.png in {out}.")
+        say(f"Look at samples, reconstructions and latent-*.png in {out}.")
     emit(result.to_json(), as_json, lambda: comparison_table(result))
 
 

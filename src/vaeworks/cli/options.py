@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from vaeworks.runs import Model
 
 __all__ = [
-    "Binarise", "Data", "DataDir", "Device", "Download", "Given", "Json", "Labels", "Limit", "Out", "RunFolder", "RunSeed", "Samples", "Seed", "Size", "Split", "Strict",
-    "counter", "data_options", "emit", "open_model", "output_path", "say", "seed_of", "wishes", "write_x",
+    "Beam", "Binarise", "By", "Column", "Data", "DataDir", "Device", "Download", "Given", "Json", "Kind", "LabelColumn", "Labels", "LabelsFrom",
+    "Length", "Limit", "Loudness", "Out", "Rate", "Representation", "RunFolder", "RunSeed", "Samples", "Seconds", "Seed", "Size", "Split",
+    "Strict", "Tokenizer", "Trim", "Vocabulary", "What",
+    "as_learned", "counter", "data_options", "destination", "emit", "open_model", "output_path", "say", "seed_of", "wishes",
 ]  # fmt: skip
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as left by [bold]vae train[/].", show_default=False)]
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images, a .npy, .npz or idx file."
+        metavar="DATA",
+        help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images or sounds, a .txt, .jsonl, .csv, .npy, .npz or idx file.",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
@@ -47,17 +50,48 @@ Given = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write.", show_default=False)]
+What = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--out",
+        help="A .png sheet (images, sounds), a .txt or .jsonl (text), a .wav (one sound), a .npy array, or a folder for one file each.",
+        show_default="by the kind of data",
+    ),
+]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the original files of a built-in data set.", show_default=False)]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a built-in data set (checksummed, once) where this machine does not have it.")]
 Size = Annotated[str | None, typer.Option(help="Resize images to this side, or HEIGHTxWIDTH.", show_default="chosen from the data")]
 Binarise = Annotated[str | None, typer.Option(help="none, threshold, dynamic or static.", show_default="none, or as the data's name says")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse a folder with unreadable files instead of skipping them.")]
+Beam = Annotated[int, typer.Option(help="Text: beginnings that the search for the most probable string keeps; 1 is greedy.", min=1)]
 Limit = Annotated[int | None, typer.Option(help="Use at most this many items.", min=1, show_default=False)]
 Labels = Annotated[
     int | None,
     typer.Option("--labels", help="Keep the labels of this many training items, and hide the others (for --recipe m2).", min=1, show_default="all"),
 ]
 Split = Annotated[str | None, typer.Option(help="train, validation, test or all.", show_default="test of a built-in set, all of anything else")]
+
+
+_TEXT, _SOUND = "Reading text", "Reading sounds"
+Kind = Annotated[str | None, typer.Option("--kind", help="image, text or audio.", show_default="told by the files")]
+By = Annotated[str | None, typer.Option(help="An item is a line, paragraph or file.", show_default="a line", rich_help_panel=_TEXT)]
+Column = Annotated[str | None, typer.Option(help="The column or key with the text.", show_default="the only one of text", rich_help_panel=_TEXT)]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="The column or key with the label.", show_default=False, rich_help_panel=_TEXT)]
+Tokenizer = Annotated[str | None, typer.Option(help="characters, bytes or bpe.", show_default="chosen from the data", rich_help_panel=_TEXT)]
+Vocabulary = Annotated[int | None, typer.Option(help="Tokens of bpe.", show_default="by how much text there is", rich_help_panel=_TEXT)]
+Length = Annotated[int | None, typer.Option(help="Tokens of the longest item.", show_default="chosen from the data", rich_help_panel=_TEXT)]
+Rate = Annotated[int | None, typer.Option(help="Samples a second, in Hz.", show_default="that of most files", rich_help_panel=_SOUND)]
+Seconds = Annotated[float | None, typer.Option(help="Cut or pad sounds to this length.", show_default="chosen from the data", rich_help_panel=_SOUND)]
+Representation = Annotated[str | None, typer.Option(help="mel or wave.", show_default="mel", rich_help_panel=_SOUND)]
+Loudness = Annotated[str | None, typer.Option(help="none, peak or rms.", show_default="peak", rich_help_panel=_SOUND)]
+Trim = Annotated[
+    float | None, typer.Option(help="Decibels below the peak that count as silence; 0 keeps it.", show_default="60", rich_help_panel=_SOUND)
+]
+LabelsFrom = Annotated[
+    str | None,
+    typer.Option(help="Pattern of file names, such as {label}_{speaker}_{take}.", show_default="told by the names", rich_help_panel=_SOUND),
+]
 
 
 def say(sentence: str) -> None:
@@ -77,9 +111,12 @@ def data_options(
     download: bool = False,
     validation: float | None = None,
     labels: int | None = None,
+    **others: object,
 ) -> Options:
-    """The reading options that the command line gave."""
+    """The reading options that the command line gave; None among ``others`` leaves one at its default."""
     from vaeworks.data import Options
+
+    given: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
 
     return Options(
         size=_size(size),
@@ -93,6 +130,7 @@ def data_options(
         validation=validation,
         labels=labels,
         say=say,
+        **given,
     )
 
 
@@ -123,6 +161,14 @@ def seed_of(folder: Path, seed: int | None) -> int:
 
     facts = begun(folder) if seed is None else None
     return seed if seed is not None else int(facts.options.get("seed", 0)) if facts else 0
+
+
+def as_learned(folder: Path) -> dict[str, Any]:
+    """How the run in ``folder`` told items and labels in files, for reading others alike."""
+    from vaeworks.runs import begun
+
+    facts = begun(folder)
+    return {} if facts is None else {name: facts.options[name] for name in ("by", "column", "label", "labels_from") if name in facts.options}
 
 
 def wishes(given: list[str] | None) -> dict[str, str]:
@@ -166,32 +212,12 @@ def output_path(path: Path, *, suffixes: tuple[str, ...], folders: bool = True) 
     return path
 
 
-def write_x(schema: Schema, x: Any, path: Path, *, picture: Callable[[], Any] | None = None, names: tuple[str, ...] | None = None) -> str:
-    """Items to ``path``: one sheet (.png), the stored values (.npy), or a folder with one PNG each. Returns what was written."""
-    import io
+def destination(out: Path | None, stem: str, schema: Schema) -> Path:
+    """``out``, or ``stem`` in the form that is usual for the kind of data, if something can be written there."""
+    from vaeworks.reporting import EXHIBITS
 
-    import numpy as np
-
-    from vaeworks.files import replace_file
-    from vaeworks.reporting import grid, save_png
-
-    if path.suffix.lower() == ".png":
-        save_png(picture() if picture else grid(schema, x), path)
-        return str(path)
-    if path.suffix.lower() == ".npy":
-        buffer = io.BytesIO()
-        np.save(buffer, schema.to_values(x).numpy())
-        replace_file(path, buffer.getvalue())
-        return str(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArtifactError(f"-o {path}: the folder cannot be made ({error.strerror})") from error
-    images = schema.to_images(x)
-    digits = len(str(len(images) - 1))
-    for i, image in enumerate(images):
-        save_png(image, path / (f"{Path(names[i]).stem}-{i:0{digits}}.png" if names else f"{i:0{digits}}.png"))
-    return f"{len(images)} images in {path}"
+    suffixes = EXHIBITS[schema.kind].suffixes
+    return output_path(out or Path(f"{stem}{suffixes[0]}"), suffixes=(*filter(None, suffixes), ".npy"))
 
 
 def emit(figures: dict[str, Any], as_json: bool, lines: Callable[[], None]) -> None:

@@ -17,6 +17,7 @@ from vaeworks.cli.options import (
     RunSeed,
     Samples,
     Split,
+    as_learned,
     counter,
     data_options,
     emit,
@@ -84,7 +85,7 @@ def evaluate(
 
     model = open_model(run, device)
     seed = seed_of(run, seed)
-    source, options = data_of(run, data, model.schema.source, data_options(seed=seed))
+    source, options = data_of(run, data, model.schema.source, data_options(seed=seed, **as_learned(run)))
     asked: dict[str, Any] = {"data_dir": data_dir, "split": split, "limit": None if data is None else limit}
     options = replace(options, say=say, **{name: value for name, value in asked.items() if value is not None})
     items = model.items(source, options)
@@ -133,7 +134,7 @@ def score(
     out = output_path(out, suffixes=(".parquet", ".csv"), folders=False)
     model = open_model(run, device)
     seed = seed_of(run, seed)
-    items = model.items(data, data_options(seed=seed, data_dir=data_dir, split=split, limit=limit))
+    items = model.items(data, data_options(seed=seed, data_dir=data_dir, split=split, limit=limit, **as_learned(run)))
     with counter("importance sampling", len(items)) as advance:
         result = model.log_prob(items, samples, seed=seed, progress=advance)
     columns = item_columns(items, model.schema.classes)

@@ -46,7 +46,20 @@ NAMES = {
     "sap": "SAP",
     "factor_vae_score": "FactorVAE score",
     "beta_vae_score": "beta-VAE score",
+    "perplexity_per_token": "perplexity / token",
+    "perplexity_per_word": "perplexity / word",
+    "bits_per_character": "bits / character",
+    "language_model_log_px": "LM: log p(x)",
+    "language_model_perplexity_per_token": "LM: perplexity / token",
+    "language_model_perplexity_per_word": "LM: perplexity / word",
+    "language_model_bits_per_character": "LM: bits / character",
+    "over_language_model": "beyond the LM",
+    "over_language_model_percent": "beyond the LM, share",
 }
+
+
+FORM = ("binarisation", "tokens", "representation")
+"""What of the data's form is told beside the figures."""
 
 
 def figures_table(figures: Figures) -> None:
@@ -62,9 +75,8 @@ def figures_table(figures: Figures) -> None:
     line = (
         f"Measured on {protocol['items']} items of {protocol['data']}, {protocol['importance_samples']} importance samples, seed {protocol['seed']}"
     )
-    print(
-        line + (f", binarisation {protocol['binarisation']}" if protocol["binarisation"] != "none" else "") + "; ± is one standard error over items."
-    )
+    form = "".join(f", {name} {protocol[name]}" for name in FORM if protocol.get(name, "none") != "none")
+    print(f"{line}{form}; ± is one standard error over items.")
     if "features" in protocol:
         print(f"Samples are {protocol['samples_are']}, compared in {protocol['features']}.")
     for key in ("density", "note"):
@@ -97,12 +109,12 @@ def recipe_table(recipes: Iterable[Recipe]) -> None:
 
     table, found = _table("recipe", "measured", "what it is, on the axes, and in which paper"), measured()
     table.columns[0].no_wrap, table.columns[1].max_width = True, 20
-    for recipe in recipes:
+    for recipe in sorted(recipes, key=lambda recipe: ("image", "text", "audio").index(recipe["data"])):
         parts = [f"{axis} {recipe[axis]['kind']}" for axis, usual in DEFAULTS.items() if recipe[axis]["kind"] != usual]
         axes = ", ".join([recipe["encoder"]["kind"], f"z {recipe['latent_size']}", *parts])
-        table.add_row(recipe.name, _measured(found["figures"].get(recipe.name)), f"{recipe['summary']}\n{axes}; {recipe['paper']}")
+        table.add_row(recipe.name, _measured(found["figures"].get(recipe.name)), f"{recipe['summary']}\n{recipe['data']}: {axes}; {recipe['paper']}")
     _print(table)
-    print(f"Measured, log p(x) where nothing else is said: {found['protocol']}.")
+    print(f"Measured, log p(x) where nothing else is said: {found['protocol']}. Figures of text and sounds: docs/results.md.")
 
 
 def _measured(figure: dict[str, Any] | None) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vaeworks.cli.options import (
+    Beam,
     Data,
     DataDir,
     Device,
@@ -18,19 +19,20 @@ from vaeworks.cli.options import (
     RunSeed,
     Seed,
     Split,
+    What,
+    as_learned,
     data_options,
+    destination,
     open_model,
     output_path,
     say,
     seed_of,
     wishes,
-    write_x,
 )
 from vaeworks.errors import DataError
 
 __all__ = ["add_to"]
 
-PICTURES = (".png", ".npy")
 TABLES = (".parquet", ".csv", ".npy")
 
 
@@ -43,9 +45,14 @@ def add_to(app: typer.Typer) -> None:
 def sample(
     run: RunFolder,
     n: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 64,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A .png sheet, a .npy array, or a folder for one PNG each.")] = Path("samples.png"),
+    out: What = None,
     temperature: Annotated[float, typer.Option(help="Spread of z: below 1 safer, above 1 bolder.", min=0)] = 1.0,
-    noise: Annotated[bool, typer.Option("--noise", help="Draw pixels from p(x|z) instead of showing its mean.")] = False,
+    noise: Annotated[
+        bool | None, typer.Option("--noise/--no-noise", help="Draw from p(x|z), instead of showing its mean.", show_default="for text alone")
+    ] = None,
+    token_temperature: Annotated[float, typer.Option(help="Text: spread of each token; 0 takes the most probable.", min=0)] = 1.0,
+    top_p: Annotated[float, typer.Option(help="Text: draw among the most probable tokens of this probability together.", min=0, max=1)] = 1.0,
+    beam: Beam = 1,
     given: Given = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -54,20 +61,24 @@ def sample(
 
     Example: [bold]vae sample runs/digits -n 100 -o new.png[/]
     """
-    out = output_path(out, suffixes=PICTURES)
+    from vaeworks.reporting import exhibit
+
     model = open_model(run, device)
-    say(f"Wrote {write_x(model.schema, model.sample(n, temperature=temperature, seed=seed, noise=noise, given=wishes(given)), out)}.")
+    path = destination(out, "samples", model.schema)
+    x = model.sample(
+        n, temperature=temperature, seed=seed, noise=noise, given=wishes(given), token_temperature=token_temperature, top_p=top_p, beam=beam
+    )
+    say(f"Wrote {exhibit(model.schema, {'samples': x}).write(path)}.")
 
 
 def reconstruct(
     run: RunFolder,
     data: Data,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="A .png of originals beside reconstructions, a .npy array or a folder of reconstructions.")
-    ] = Path("reconstructions.png"),
+    out: What = None,
     data_dir: DataDir = None,
     split: Split = None,
     limit: Annotated[int | None, typer.Option(help="At most this many items.", min=1, show_default="20 in a picture, else all")] = None,
+    beam: Beam = 1,
     seed: RunSeed = None,
     device: Device = "auto",
 ) -> None:
@@ -75,16 +86,15 @@ def reconstruct(
 
     Example: [bold]vae reconstruct runs/photos photos/ -o pairs.png[/]
     """
-    from vaeworks.reporting import pairs
+    from vaeworks.reporting import exhibit
     from vaeworks.runs import originals_of
 
-    out = output_path(out, suffixes=PICTURES)
     model = open_model(run, device)
-    items = model.items(data, data_options(seed=seed_of(run, seed), data_dir=data_dir, split=split))
-    items = items[: limit or (20 if out.suffix == ".png" else len(items))]
-    x = model.reconstruct(items)
-    written = write_x(model.schema, x, out, picture=lambda: pairs(model.schema, originals_of(model, items), x), names=items.names)
-    say(f"Wrote {written}.")
+    path = destination(out, "reconstructions", model.schema)
+    items = model.items(data, data_options(seed=seed_of(run, seed), data_dir=data_dir, split=split, **as_learned(run)))
+    items = items[: limit or (20 if path.suffix == ".png" else len(items))]
+    versions = {"original": originals_of(model, items), "reconstruction": model.reconstruct(items, beam=beam)}
+    say(f"Wrote {exhibit(model.schema, versions, items.names).write(path)}.")
 
 
 def encode(
@@ -106,7 +116,7 @@ def encode(
 
     out = output_path(out, suffixes=TABLES, folders=False)
     model = open_model(run, device)
-    items = model.items(data, data_options(seed=seed_of(run, seed), data_dir=data_dir, split=split, limit=limit))
+    items = model.items(data, data_options(seed=seed_of(run, seed), data_dir=data_dir, split=split, limit=limit, **as_learned(run)))
     z = model.encode(items)
     write_codes(out, z, items, model.schema.classes)
     say(f"Wrote {len(z)} codes of {z.shape[1]} dimensions to {out}.")
@@ -115,8 +125,9 @@ def encode(
 def decode(
     run: RunFolder,
     codes: Annotated[Path, typer.Argument(metavar="CODES", help="A .parquet, .csv or .npy of codes, as [bold]vae encode[/] writes.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="A .png sheet, a .npy array, or a folder for one PNG each.")] = Path("decoded.png"),
+    out: What = None,
     given: Given = None,
+    beam: Beam = 1,
     device: Device = "auto",
 ) -> None:
     """Turn codes back into items.
@@ -124,35 +135,40 @@ def decode(
     Example: [bold]vae decode runs/photos z.parquet -o decoded/[/]
     """
     from vaeworks.cli.frames import read_codes
+    from vaeworks.reporting import exhibit
 
-    out = output_path(out, suffixes=PICTURES)
     model = open_model(run, device)
+    path = destination(out, "decoded", model.schema)
     z, names = read_codes(codes, model.vae.latents.code_size)
-    say(f"Wrote {write_x(model.schema, model.decode(z, model.context(len(z), wishes(given))), out, names=names)}.")
+    x = model.decode(z, model.context(len(z), wishes(given)), beam=beam)
+    say(f"Wrote {exhibit(model.schema, {'decoded': x}, names).write(path)}.")
 
 
 def interpolate(
     run: RunFolder,
-    a: Annotated[str, typer.Argument(metavar="A", help="An image file, or DATA[INDEX] such as digits[3].")],
-    b: Annotated[str, typer.Argument(metavar="B", help="An image file, or DATA[INDEX] such as digits[8].")],
+    a: Annotated[str, typer.Argument(metavar="A", help="An image or sound file, a sentence, or DATA[INDEX] such as digits[3].")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     n: Annotated[int, typer.Option("-n", help="Steps, both ends included.", min=2)] = 10,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A .png strip, a .npy array, or a folder for one PNG each.")] = Path("path.png"),
+    out: What = None,
     data_dir: DataDir = None,
+    beam: Beam = 1,
     device: Device = "auto",
 ) -> None:
     """Draw the path between two items through the latent space.
 
     Example: [bold]vae interpolate runs/digits 'digits[0]' 'digits[7]' -o path.png[/]
     """
-    from vaeworks.reporting import strip
+    from vaeworks.reporting import exhibit
 
-    out = output_path(out, suffixes=PICTURES)
     model = open_model(run, device)
+    path = destination(out, "path", model.schema)
 
     def item(text: str):  # type: ignore[no-untyped-def]
         name, bracket, rest = text.partition("[")
+        if model.schema.kind == "text" and not Path(text).exists() and not Path(name).exists():
+            return model.items([text])
         indexed = bracket and rest.endswith("]") and not Path(text).exists()
-        items = model.items(name if indexed else text, data_options(seed=seed_of(run, None), data_dir=data_dir))
+        items = model.items(name if indexed else text, data_options(seed=seed_of(run, None), data_dir=data_dir, **as_learned(run)))
         if not bracket or Path(text).exists():
             return items
         try:
@@ -163,5 +179,5 @@ def interpolate(
             raise DataError(f"{text!r}: {name} has items 0 to {len(items) - 1}")
         return items[index : index + 1]
 
-    x = model.interpolate(item(a), item(b), n)
-    say(f"Wrote {write_x(model.schema, x, out, picture=lambda: strip(model.schema, x))}.")
+    x = model.interpolate(item(a), item(b), n, beam=beam)
+    say(f"Wrote {exhibit(model.schema, {'path': x}, in_order=True).write(path)}.")

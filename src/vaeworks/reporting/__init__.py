@@ -1,7 +1,26 @@
-"""Reporting: picture sheets, the latent map, and the page that tells how a run went."""
+"""Reporting: items as people look at them, the latent map, and the page that tells how a run went."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from vaeworks.model import Schema
+from vaeworks.reporting.exhibits import Exhibit
 from vaeworks.reporting.latent_map import latent_map, quantile_grid
-from vaeworks.reporting.pictures import grid, pairs, png, rows, save_png, strip
+from vaeworks.reporting.pictures import Pictures, grid, png, rows, save_png
 from vaeworks.reporting.report import Report, render, save_report
+from vaeworks.reporting.sounds import Sounds
+from vaeworks.reporting.texts import Texts
 
-__all__ = ["Report", "grid", "latent_map", "pairs", "png", "quantile_grid", "render", "rows", "save_png", "save_report", "strip"]
+__all__ = [
+    "EXHIBITS", "Exhibit", "Pictures", "Report", "Sounds", "Texts", "exhibit", "grid", "latent_map", "png", "quantile_grid", "render", "rows", "save_png", "save_report",
+]  # fmt: skip
+
+EXHIBITS: dict[str, type[Exhibit[Any]]] = {"image": Pictures, "text": Texts, "audio": Sounds}
+"""How items of each kind are shown."""
+
+
+def exhibit(schema: Schema, versions: Mapping[str, Tensor], names: tuple[str, ...] | None = None, *, in_order: bool = False) -> Exhibit[Any]:
+    """Versions of the same items by name, x (N, *shape) each, as their kind is shown; ``in_order`` where they are a path."""
+    return EXHIBITS[schema.kind](schema, versions, names, in_order=in_order)

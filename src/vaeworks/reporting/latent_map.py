@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vaeworks.model import Schema
+from vaeworks.model import ImageSchema, Schema
 from vaeworks.reporting.groups import PALETTE, UNLABELLED, Group, groups_of
 from vaeworks.reporting.pictures import grid
 
@@ -42,7 +42,7 @@ def latent_map(
 
     z = means.detach().flatten(1).float().cpu()
     labels = None if labels is None or not bool((labels >= 0).any()) else labels.detach().cpu()
-    paint = decoded if z.shape[1] == 2 and schema is not None and schema.mode else None
+    paint = decoded if z.shape[1] == 2 and isinstance(schema, ImageSchema) and schema.mode else None
     with rc_context({"font.size": 11, "axes.titlesize": 12, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(14 if paint else 7.6, 6.4), layout="constrained", facecolor="white")
         axes = figure.subplots(1, 2 if paint else 1, squeeze=False)[0]
@@ -51,7 +51,7 @@ def latent_map(
         else:
             plane = _principal(axes[0], z) if z.shape[1] > 2 else _plane(axes[0], z)
             _scatter(axes[0], plane, labels, classes)
-        if paint and schema is not None:
+        if paint and isinstance(schema, ImageSchema):
             _decoded(axes[1], z, paint, schema, normal_prior, side)
     return figure
 
@@ -150,7 +150,7 @@ def _histogram(axes: Axes, z: Tensor, labels: Tensor | None, classes: Sequence[s
     axes.set(title=f"Posterior means of {len(z):,} held-out items", xlabel="$z$", ylabel="items")
 
 
-def _decoded(axes: Axes, z: Tensor, decoded: Callable[[Tensor], Tensor], schema: Schema, normal_prior: bool, side: int) -> None:
+def _decoded(axes: Axes, z: Tensor, decoded: Callable[[Tensor], Tensor], schema: ImageSchema, normal_prior: bool, side: int) -> None:
     codes = quantile_grid(z, normal_prior=normal_prior, side=side)
     x = torch.cat([_shrunk(decoded(part).detach().float().cpu()) for part in torch.split(codes, 50)])
     sheet = grid(schema, x, columns=side)

@@ -1,10 +1,12 @@
-"""Picture sheets: images in a grid, in named rows, or in a strip, magnified so that small ones can be seen."""
+"""Pictures: sheets of images in a grid, in named rows or in a strip, magnified so that small ones can be seen, and what the page shows of them."""
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +14,14 @@ from torch import Tensor
 
 from vaeworks.errors import DataError
 from vaeworks.files import replace_file
-from vaeworks.model import Schema
+from vaeworks.model import ImageSchema
+from vaeworks.reporting.exhibits import Exhibit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-__all__ = ["grid", "pairs", "png", "rows", "save_png", "strip"]
+__all__ = ["Pictures", "grid", "picture_html", "png", "rows", "save_png"]
 
 GAP = 2
 """Pixels between two pictures."""
@@ -30,9 +33,35 @@ CHECKS = (255, 224)
 """Greys of the checkerboard behind transparent pictures."""
 CHECK = 8
 """Pixels of one of its squares."""
+LONGEST_EDGE = 2400
+"""Most pixels along an edge of a picture on the page."""
 
 
-def grid(schema: Schema, x: Tensor, columns: int | None = None, scale: int | None = None) -> Image:
+class Pictures(Exhibit[ImageSchema]):
+    """One version as a grid, or as a strip where the items are ``in_order``; several below each other."""
+
+    suffixes = (".png",)
+
+    def sheet(self) -> Image:
+        """Everything on one picture."""
+        if len(self.versions) > 1:
+            return rows(self.schema, self.versions)
+        return grid(self.schema, self.last, columns=len(self.last) if self.in_order else None)
+
+    def write_file(self, path: Path) -> None:
+        save_png(self.sheet(), path)
+
+    def write_folder(self, path: Path) -> str:
+        images = self.schema.to_images(self.last)
+        for i, image in enumerate(images):
+            save_png(image, path / f"{self.stem(i)}.png")
+        return f"{len(images)} images"
+
+    def html(self, alternative: str, budget: int) -> str:
+        return picture_html(self.sheet(), alternative, budget)
+
+
+def grid(schema: ImageSchema, x: Tensor, columns: int | None = None, scale: int | None = None) -> Image:
     """One sheet of all pictures in x (N, *shape), row by row: mode L for grey pictures, RGB for coloured ones.
 
     Each pixel becomes ``scale`` x ``scale`` pixels of the same value; transparent pictures lie on a checkerboard.
@@ -47,17 +76,7 @@ def grid(schema: Schema, x: Tensor, columns: int | None = None, scale: int | Non
     return sheet
 
 
-def strip(schema: Schema, x: Tensor, scale: int | None = None) -> Image:
-    """The pictures in x (N, *shape) in one row, in order: a path between two items."""
-    return grid(schema, x, columns=len(x), scale=scale)
-
-
-def pairs(schema: Schema, originals: Tensor, reconstructions: Tensor, columns: int | None = None, scale: int | None = None) -> Image:
-    """Originals (N, *shape), each with its reconstruction (N, *shape) right below, the rows named at the left."""
-    return rows(schema, {"original": originals, "reconstruction": reconstructions}, columns, scale)
-
-
-def rows(schema: Schema, named: Mapping[str, Tensor], columns: int | None = None, scale: int | None = None) -> Image:
+def rows(schema: ImageSchema, named: Mapping[str, Tensor], columns: int | None = None, scale: int | None = None) -> Image:
     """Several versions of the same N items, (N, *shape) each: one below the other, the name of each at the left of its row.
 
     More items than ``columns`` go on in further blocks below.
@@ -105,7 +124,7 @@ def save_png(picture: Image | Figure, path: Path | str) -> None:
     replace_file(Path(path), png(picture))
 
 
-def _tiles(schema: Schema, x: Tensor, scale: int | None) -> list[Image]:
+def _tiles(schema: ImageSchema, x: Tensor, scale: int | None) -> list[Image]:
     """x (N, *shape) as opaque pictures of one size and mode."""
     from PIL.Image import Resampling
 
@@ -134,3 +153,27 @@ def _blank(mode: str, width: int, height: int) -> Image:
     from PIL import Image as Pillow
 
     return Pillow.new(mode, (width, height), BACKGROUND if mode == "L" else (BACKGROUND,) * 3)
+
+
+def picture_html(picture: Image | Figure | bytes, alternative: str, budget: int) -> str:
+    """A picture inside the page, made smaller until its file has ``budget`` bytes at most; ``alternative`` is what it shows, in words."""
+    content, width, height = _fitted(picture, budget)
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    scrolling = ' class="wide scroll" tabindex="0"' if width > 2 * height else ""
+    return f'<figure{scrolling}><img src="{source}" width="{width}" height="{height}" alt="{escape(alternative)}"></figure>'
+
+
+def _fitted(picture: Image | Figure | bytes, budget: int) -> tuple[bytes, int, int]:
+    """A PNG file of at most ``budget`` bytes, the picture made smaller where it is large, with the width and height to show it at."""
+    from PIL import Image as Pillow
+
+    image = picture if isinstance(picture, Pillow.Image) else Pillow.open(io.BytesIO(picture if isinstance(picture, bytes) else png(picture)))
+    image = image if image.mode in {"L", "LA", "RGB", "RGBA"} else image.convert("RGBA")
+    dense = max(1.0, image.info.get("dpi", (0, 0))[0] / 100)  # figures are drawn with more pixels than they are to be shown at
+    factor = min(1.0, LONGEST_EDGE / max(image.size))
+    while True:
+        width, height = (max(1, round(edge * factor)) for edge in image.size)
+        content = png(image if (width, height) == image.size else image.resize((width, height), Pillow.Resampling.LANCZOS))
+        if len(content) <= budget or max(width, height) <= 64:
+            return content, round(width / dense), round(height / dense)
+        factor *= max(0.5, min(0.9, (budget / len(content)) ** 0.5))

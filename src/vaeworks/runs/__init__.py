@@ -3,6 +3,7 @@
 from vaeworks.runs.begun import Begun, begun, data_of, held_out_of
 from vaeworks.runs.compare import Comparison, compare_recipes, compare_runs, show_comparison
 from vaeworks.runs.fit_prior import KINDS, FittedPrior, fit_prior
+from vaeworks.runs.language_model import load_language_model, train_language_model
 from vaeworks.runs.model import Model, load
 from vaeworks.runs.show import originals_of
 from vaeworks.runs.train import Run, evaluation_budget, plan_recipe, train, train_run
@@ -22,9 +23,11 @@ __all__ = [
     "fit_prior",
     "held_out_of",
     "load",
+    "load_language_model",
     "originals_of",
     "plan_recipe",
     "show_comparison",
     "train",
+    "train_language_model",
     "train_run",
 ]

@@ -15,7 +15,10 @@ from vaeworks.files import replace_file
 __all__ = ["Begun", "begun", "data_of", "held_out_of"]
 
 FILE = "run.json"
-TOLD = ("size", "binarisation", "data_dir", "static_file", "seed", "validation", "test", "limit", "labels", "strict")
+TOLD = (
+    "kind", "size", "binarisation", "data_dir", "static_file", "seed", "validation", "test", "limit", "labels", "strict", "rate", "seconds", "representation", "loudness",
+    "trim", "labels_from", "by", "column", "label", "tokenizer", "vocabulary", "length",
+)  # fmt: skip
 """The options that decide which items a source gives, how they are split and whose labels are hidden."""
 
 

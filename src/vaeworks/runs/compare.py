@@ -133,16 +133,17 @@ def _over_seeds(runs: list[Measured]) -> Measured:
 
 
 def show_comparison(comparison: Comparison, folder: Path, n: int = 10) -> None:
-    """samples.png (from the prior), reconstructions.png and latent-NAME.png into ``folder``: a row, or a map, for each model."""
-    from vaeworks.reporting import rows, save_png
+    """Samples from the prior, reconstructions and latent-NAME.png into ``folder``: a version, or a map, for each model."""
+    from vaeworks.reporting import exhibit, save_png
 
     folder.mkdir(parents=True, exist_ok=True)
     models, items = comparison.models, comparison.items
     first = next(iter(models.values()))
     shown = items[:n]
-    save_png(rows(first.schema, {name: model.sample(n, seed=0) for name, model in models.items()}), folder / "samples.png")
-    originals = {"original": originals_of(first, shown)}
-    save_png(rows(first.schema, originals | {name: model.reconstruct(shown) for name, model in models.items()}), folder / "reconstructions.png")
+    samples = exhibit(first.schema, {name: model.sample(n, seed=0) for name, model in models.items()})
+    rebuilt = {"original": originals_of(first, shown)} | {name: model.reconstruct(shown) for name, model in models.items()}
+    for name, shown_as in (("samples", samples), ("reconstructions", exhibit(first.schema, rebuilt))):
+        shown_as.write(folder / f"{name}{shown_as.suffixes[0]}")
     short = [Path(name).name for name in models]
     for i, (name, model) in enumerate(zip(short, models.values(), strict=True)):
         save_png(map_of(model, items), folder / f"latent-{name if short.count(name) == 1 else f'{name}-{i}'}.png")

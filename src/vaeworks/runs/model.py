@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,8 +14,10 @@ from vaeworks.errors import ArtifactError, DataError, VaeworksError
 from vaeworks.evaluation import Figures, LogProb, evaluate, log_prob, posterior_means
 from vaeworks.evaluation.figures import hidden
 from vaeworks.export import load_artifact, save_artifact
-from vaeworks.model import VAE, Schema
+from vaeworks.model import VAE, ImageSchema, Schema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
+from vaeworks.runs.drawing import Drawing
+from vaeworks.runs.language_model import load_language_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,23 +35,33 @@ class Model:
     Everything but ``sample`` is deterministic by default; ``sample`` is, given its seed.
     """
 
-    def __init__(self, vae: VAE, schema: Schema, recipe: Recipe, *, device: torch.device | str = "cpu"):
+    def __init__(self, vae: VAE, schema: Schema, recipe: Recipe, *, device: torch.device | str = "cpu", language_model: VAE | None = None):
         self.device = torch.device(device)
-        self.vae, self.schema, self.recipe = vae.to(self.device).eval(), schema, recipe
+        self.vae, self.schema, self.recipe, self.language_model = vae.to(self.device).eval(), schema, recipe, language_model
 
     def items(self, source: Source | Items, options: Options | None = None) -> Items:
         """``source`` read in the form this model knows; DataError where it cannot be."""
         return source if isinstance(source, Items) else read_items(source, self.schema, options=options)
 
+    def raw(self, x: Tensor) -> list[Any]:
+        """x (N, *shape) as N items that people know: PIL images, strings, or waveforms (T,) in [-1, 1]."""
+        return self.schema.to_raw(x)
+
     def images(self, x: Tensor) -> list[Image]:
         """x (N, *shape) as PIL images."""
+        if not isinstance(self.schema, ImageSchema):
+            raise DataError(f"this is a model of {self.schema.kind}, whose items are no images: model.raw(x) gives them")
         return self.schema.to_images(x)
 
     @torch.inference_mode()
-    def sample(self, n: int = 16, *, temperature: float = 1.0, seed: int | None = None, noise: bool = False, given: Wish = None) -> Tensor:
-        """n items drawn from the model, x (N, *shape) in [0, 1].
+    def sample(
+        self, n: int = 16, *, temperature: float = 1.0, seed: int | None = None, given: Wish = None, noise: bool | None = None,
+        token_temperature: float = 1.0, top_p: float = 1.0, beam: int = 1,
+    ) -> Tensor:  # fmt: skip
+        """n items drawn from the model, x (N, *shape).
 
-        z ~ p(z), its spread scaled by ``temperature``; x is the mean of p(x | z), or a draw from it with ``noise``. ``given`` is what a conditional model draws for: {"label": "7"},
+        z ~ p(z), its spread scaled by ``temperature``; x is the mean of p(x | z), or a draw from it with ``noise``, as text is unless it is False; for text see ``Drawing``.
+        ``given`` is what a conditional model draws for: {"label": "7"},
         or each column's number by name, or a tensor of them, (C,) or (n, C). Without it classes take turns, and columns are at their means.
         """
         if n < 1:
@@ -61,7 +73,8 @@ class Model:
                 torch.manual_seed(seed)
             context = self.context(n, given)
             z = self.vae.latents.generate(self.vae.prior, n, context, temperature)
-            return self._decode(z, context, noise)
+            noise = self.schema.drawn and beam == 1 if noise is None else noise
+            return self._decode(z, context, Drawing(noise, token_temperature, top_p, beam))
 
     def context(self, n: int, given: Wish = None) -> Tensor | None:
         """The context (n, C) that ``given`` names, each class in turn or every column's mean where it names none; None for an unconditional model. VaeworksError where it does not fit."""
@@ -96,8 +109,8 @@ class Model:
         return posterior_means(self.vae, hidden(self.items(source), self.schema), self.schema, device=self.device)
 
     @torch.inference_mode()
-    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """The mean of p(x | z) at codes (N, D): x (N, *shape) in [0, 1]; a conditional model also needs the ``context`` (N, C) of each."""
+    def decode(self, z: Tensor, context: Tensor | None = None, *, beam: int = 1) -> Tensor:
+        """The mean of p(x | z) at codes (N, D), of text the most probable: x (N, *shape); a conditional model also needs the ``context`` (N, C) of each."""
         size = self.vae.latents.code_size
         if z.dim() != 2 or z.shape[1] != size:
             raise DataError(f"codes of shape {tuple(z.shape)} do not fit this model: it takes (N, {size})")
@@ -105,15 +118,15 @@ class Model:
             raise DataError("the codes hold NaN or infinity: every coordinate must be a finite number")
         if self.schema.context in {"label", "vector"} and context is None:
             raise VaeworksError("this model is conditional: give each code its context, for example model.context(len(z), {'label': ...})")
-        return self._decode(z.to(self.device, torch.float32), None if context is None else context.to(self.device), False)
+        return self._decode(z.to(self.device, torch.float32), None if context is None else context.to(self.device), Drawing(beam=beam))
 
-    def reconstruct(self, source: Source | Items) -> Tensor:
+    def reconstruct(self, source: Source | Items, *, beam: int = 1) -> Tensor:
         """The mean of p(x | z) at each item's posterior mean, (N, *shape)."""
         items = self.items(source)
-        return self.decode(self.encode(items), items.conditions(self.schema))
+        return self.decode(self.encode(items), items.conditions(self.schema), beam=beam)
 
     @torch.inference_mode()
-    def interpolate(self, a: Source | Items, b: Source | Items, n: int = 8) -> Tensor:
+    def interpolate(self, a: Source | Items, b: Source | Items, n: int = 8, *, beam: int = 1) -> Tensor:
         """n items from the first of ``a`` to the first of ``b``, equal steps along the straight line between their codes: (n, *shape)."""
         if n < 2:
             raise VaeworksError(f"a path of {n} items has no two ends: ask for 2 or more")
@@ -121,7 +134,7 @@ class Model:
         codes, contexts = [self.encode(end) for end in ends], [end.conditions(self.schema) for end in ends]
         share = torch.linspace(0, 1, n).unsqueeze(1)
         context = None if contexts[0] is None or contexts[1] is None else torch.lerp(contexts[0], contexts[1], share)
-        return self.decode(torch.lerp(codes[0], codes[1], share), context)
+        return self.decode(torch.lerp(codes[0], codes[1], share), context, beam=beam)
 
     def log_prob(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> LogProb:
         """log p(x) of every item in nats, by importance sampling, with its standard error; VaeworksError for a plain autoencoder, which has none."""
@@ -135,20 +148,29 @@ class Model:
             return log_prob(self.vae, batches, samples, progress=progress)
 
     def evaluate(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> Figures:
-        """ELBO, log p(x), bits per dimension, KL and active units on ``source``, with their protocol."""
+        """ELBO, log p(x), bits per dimension, KL and active units on ``source``, of text perplexities beside the language model's, with their protocol."""
         with torch.random.fork_rng(devices=[]):
-            return evaluate(self.vae, self.items(source), self.schema, samples=samples, seed=seed, device=self.device, progress=progress)
+            return evaluate(
+                self.vae,
+                self.items(source),
+                self.schema,
+                samples=samples,
+                seed=seed,
+                device=self.device,
+                language_model=self.language_model,
+                progress=progress,
+            )
 
     def save(self, folder: str | Path) -> Path:
         """Write model.safetensors, schema.json and recipe.toml into ``folder``, each atomically."""
         return save_artifact(Path(folder), self.vae.state_dict(), self.schema, self.recipe.to_toml())
 
-    def _decode(self, z: Tensor, context: Tensor | None, noise: bool) -> Tensor:
+    def _decode(self, z: Tensor, context: Tensor | None, drawing: Drawing) -> Tensor:
         parts = []
         for start in range(0, len(z), 500):
             here = slice(start, start + 500)
             p = self.vae.decode(z[here], None if context is None else context[here])
-            parts.append((p.sample() if noise else p.mean).clamp(0, 1).cpu())
+            parts.append(self.schema.within(drawing.of(p)).cpu())
         return torch.cat(parts)
 
 
@@ -163,4 +185,4 @@ def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
         raise ArtifactError(
             f"{folder}: the weights do not fit the recipe beside them ({str(error).splitlines()[0]}); one of the files was replaced"
         ) from error
-    return Model(vae, schema, recipe, device=device)
+    return Model(vae, schema, recipe, device=device, language_model=load_language_model(Path(folder), recipe, vae) if schema.kind == "text" else None)

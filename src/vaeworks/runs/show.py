@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vaeworks.data import Items
 from vaeworks.evaluation import Figures
-from vaeworks.reporting import Report, grid, latent_map, pairs, save_png, save_report
+from vaeworks.reporting import Report, exhibit, latent_map, save_png, save_report
 from vaeworks.runs.model import Model
 
 if TYPE_CHECKING:
@@ -37,18 +37,16 @@ def show(
     figures: Figures,
     command: str,
 ) -> None:
-    """samples.png, reconstructions.png, latent.png and report.html into ``folder``."""
-    samples = model.sample(64, seed=0)
-    shown = held_out[: 2 * SHOWN]
-    originals = originals_of(model, shown)
-    mapped = held_out[:MAPPED]
-    pictures: dict[str, Any] = {
-        "samples": grid(model.schema, samples),
-        "reconstructions": pairs(model.schema, originals, model.reconstruct(shown)),
-        "latent": map_of(model, mapped),
+    """Samples and reconstructions, as items of their kind are written, latent.png and report.html into ``folder``."""
+    shown, schema = held_out[: 2 * SHOWN], model.schema
+    exhibits: dict[str, Any] = {
+        "samples": exhibit(schema, {"samples": model.sample(64, seed=0)}),
+        "reconstructions": exhibit(schema, {"original": originals_of(model, shown), "reconstruction": model.reconstruct(shown)}),
     }
-    for name, picture in pictures.items():
-        save_png(picture, folder / f"{name}.png")
+    for name, items in exhibits.items():
+        items.write(folder / f"{name}{items.suffixes[0]}")
+    exhibits["latent"] = map_of(model, held_out[:MAPPED])
+    save_png(exhibits["latent"], folder / "latent.png")
     save_report(
         Report(
             title=f"{model.schema.source}: {model.recipe.name}",
@@ -57,7 +55,7 @@ def show(
             lines=lines,
             best_step=best_step,
             figures=figures,
-            images=pictures,
+            exhibits=exhibits,
             recipe_toml=model.recipe.to_toml(),
             command=command,
             versions={"vaeworks": metadata.version("vaeworks"), "torch": torch.__version__, "Python": platform.python_version()},
@@ -78,5 +76,7 @@ def map_of(model: Model, items: Items) -> Figure:
 
 
 def originals_of(model: Model, items: Items) -> Tensor:
-    """x of ``items``, in [0, 1], as the model saw them."""
-    return model.schema.to_x(items.values, torch.Generator().manual_seed(0))
+    """x of ``items``, as the model saw them; what lies beyond an item's end is NaN where x is real."""
+    batch = items.batch(model.schema, slice(None), torch.Generator().manual_seed(0))
+    beyond = batch.observed is not None and batch.x.is_floating_point()
+    return batch.x.masked_fill(~batch.observed, torch.nan) if beyond and batch.observed is not None else batch.x

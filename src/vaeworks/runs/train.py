@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from vaeworks.recipes import (
     parse_recipe,
 )
 from vaeworks.runs.begun import Begun, begun
+from vaeworks.runs.language_model import load_language_model, train_language_model
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import show
 from vaeworks.training import History, Progress, choose_device, threads_for
@@ -36,11 +38,14 @@ from vaeworks.training import History, Progress, choose_device, threads_for
 __all__ = ["Run", "evaluation_budget", "plan_recipe", "train", "train_run"]
 
 CHECKPOINT = "checkpoint/state.safetensors"
+VAES_SHARE = 0.6
+"""Of the minutes of a training whose language model is trained as well."""
 TEMPORARY = (".*.tmp", "checkpoint/.*.tmp")
 """Files whose writing was killed."""
 STALE = (
-    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "samples.png", "reconstructions.png", "latent.png",
-    "tensorboard/events.out.tfevents.*",
+    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png",
+    "samples.*", "samples/*", "reconstructions.*", "reconstructions/*", "language-model.safetensors", "language-model/checkpoint/state.safetensors", "language-model/metrics.jsonl",
+    "language-model/tensorboard/events.out.tfevents.*", "tensorboard/events.out.tfevents.*",
 )  # fmt: skip
 """What an earlier run in the folder left, and a new one replaces."""
 
@@ -79,13 +84,15 @@ def train_run(
     seed: int = 0,
     device: str = "auto",
     checkpoint_seconds: float = 30.0,
+    language_model: bool = True,
     say: Callable[[str], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
     command: str = "",
 ) -> Run:
     """Look at ``source``, choose a recipe unless one is named, train, evaluate on held-out items, and fill the run folder ``out``.
 
-    ``resume`` goes on with the run in ``out`` as it was begun; ``overwrite`` replaces it. ``say`` receives each sentence about what was found and chosen.
+    ``resume`` goes on with the run in ``out`` as it was begun; ``overwrite`` replaces it. Beside a model of text the same decoder is trained without z, to measure against, unless
+    ``language_model`` is False; ``max_minutes`` are then shared by the two. ``say`` receives each sentence about what was found and chosen.
     Raises DataError, RecipeError, TrainingError; ArtifactError where ``out`` already holds a run.
     """
     say = say or (lambda _: None)
@@ -111,6 +118,8 @@ def train_run(
     size = sum(p.numel() for p in vae.parameters())
     threads = threads_for(vae, min(trainer.batch_size * trainer.accumulate, len(data.train)), chosen_device)
     say(f"Training {size:,} parameters on {chosen_device} ({threads} thread{'s' * (threads > 1)}), seed {seed}.")
+    beside = language_model and data.schema.kind == "text"
+    shares = (None, None) if max_minutes is None else (max_minutes * (VAES_SHARE if beside else 1), max_minutes * (1 - VAES_SHARE))
     try:
         history = trainer.fit(
             vae,
@@ -119,7 +128,7 @@ def train_run(
             folder=folder,
             device=chosen_device,
             seed=seed,
-            max_minutes=max_minutes,
+            max_minutes=shares[0],
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
@@ -127,7 +136,13 @@ def train_run(
     except (ValueError, NotImplementedError) as error:  # an objective that has met what it cannot weigh
         raise RecipeError(f"this combination of parts cannot be trained: {error}") from error
     say(_ending(history))
-    model = Model(vae, data.schema, made, device=chosen_device)
+    plain = None
+    if beside:
+        say("Training the same decoder without z: the language model to measure against.")
+        plain = (load_language_model(folder, made, vae) if folder is not None else None) or train_language_model(
+            made, vae, data, history, folder=folder, device=chosen_device, seed=seed, max_minutes=shares[1], progress=progress
+        )[0].eval()
+    model = Model(vae, data.schema, made, device=chosen_device, language_model=plain)
     if folder is not None:
         model.save(folder)
     held_out = data.test if len(data.test) else data.validation if len(data.validation) else data.train
@@ -157,9 +172,10 @@ def plan_recipe(schema: Schema, name: str | None, overrides: Iterable[str] = ())
 
 
 def evaluation_budget(items: Items, schema: Schema) -> tuple[Items, int]:
-    """Held-out items (at most 1000) and importance samples (50 to 1000) that take about as long for any size of item."""
-    items = items[:1000] if len(items) > 1000 else items
-    return items, int(min(1000, max(50, 2e8 / (schema.dimensions * len(items)))))
+    """Held-out items (200 to 1000) and importance samples (50 to 1000) that take about as long for any size of item."""
+    size = math.prod(schema.input_shape)
+    items = items[: int(min(1000, max(200, 4e6 / size)))]
+    return items, int(min(1000, max(50, 2e8 / (size * len(items)))))
 
 
 def _resumed(folder: Path, facts: Begun, named: Recipe | None) -> tuple[Recipe, int] | None:
