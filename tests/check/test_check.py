@@ -21,13 +21,15 @@ from vaeworks.check import probabilistic_pca as pca_topic
 from vaeworks.check.normalisation import SUPPORTS
 from vaeworks.check.quadrature import nodes, product
 from vaeworks.check.result import compare
-from vaeworks.distributions import ContinuousBernoulli, Factorised, GridCategorical
+from vaeworks.distributions import ContinuousBernoulli, Factorised, GridCategorical, tokens
 from vaeworks.distributions.flows import Bijection
 from vaeworks.distributions.planar import PlanarStep
 from vaeworks.evaluation import LogProb, log_prob
 from vaeworks.likelihoods import LIKELIHOODS
+from vaeworks.networks.sequences import Conditioned
 from vaeworks.objectives import ELBO, base, iwae
 from vaeworks.objectives.paths import by_way_of_z, log_q_of_z
+from vaeworks.signals import FilterBank
 from vaeworks.trace import Trace
 
 
@@ -172,8 +174,26 @@ def test_finds_a_softmax_over_the_wrong_axis(monkeypatch: pytest.MonkeyPatch) ->
 def test_finds_a_mean_over_coordinates_in_place_of_a_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Factorised.log_prob
     monkeypatch.setattr(Factorised, "log_prob", lambda self, value: right(self, value) / self.event_shape.numel())
-    assert len(failures("normalisation")) == len(LIKELIHOODS) - 1  # the mixture does not factorise
+    assert len(failures("normalisation")) == len(LIKELIHOODS) - 3  # the mixture, sounds and strings do not factorise
     assert "importance sampling: value" in failures("importance sampling")
+
+
+def test_finds_padding_that_counts_a_cache_that_lags_and_a_bank_that_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is wrong as it is; each defect is told by the checks that it breaks, and by no others."""
+    assert failures("sequences") == set()
+    with monkeypatch.context() as patch:
+        patch.setattr(tokens, "through_end", lambda x, *_: torch.ones_like(x, dtype=torch.bool))
+        assert {f"sequences: {name}, padding" for name in ("gru", "lstm", "transformer")} <= failures("sequences")
+    with monkeypatch.context() as patch:
+        right = Conditioned.step
+        patch.setattr(Conditioned, "step", lambda self, state, _, t: right(self, state, None, t))
+        assert failures("sequences") == {f"sequences: {name}, cached decoding" for name in ("gru", "lstm", "transformer")}
+    with monkeypatch.context() as patch:
+        whole = FilterBank.synthesise_block
+        patch.setattr(
+            FilterBank, "synthesise_block", lambda self, y, past: whole(self, y * torch.linspace(0.99, 1.01, y.shape[1]).to(y)[:, None], past)
+        )
+        assert failures("sequences") == {"sequences: filter bank, 16 bands", "sequences: filter bank, cosine transform"}
 
 
 def test_finds_chains_that_forget_the_momentum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from vaeworks.check.normalisation import check_normalisation
 from vaeworks.check.objectives import check_objectives
 from vaeworks.check.probabilistic_pca import check_probabilistic_pca
 from vaeworks.check.result import CheckResult, Setting
+from vaeworks.check.sequences import check_sequences
 
 __all__ = ["CHECKS", "run_checks"]
 
@@ -37,6 +38,7 @@ CHECKS: dict[str, Check] = {
     "annealed importance sampling": check_annealed,
     "bounds": check_bounds,
     "calibration": check_calibration,
+    "sequences": check_sequences,
     "probabilistic PCA": check_probabilistic_pca,
 }
 """Topic -> generator of results."""
