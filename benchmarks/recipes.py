@@ -23,7 +23,7 @@ import torch
 from vaeworks.data import Data, Options, open_data
 from vaeworks.evaluation import evaluate
 from vaeworks.files import replace_file
-from vaeworks.recipes import build_objective, build_trainer, build_vae, conditioned, recipe_names
+from vaeworks.recipes import build_objective, build_trainer, build_vae, conditioned, load_recipe, recipe_names
 from vaeworks.runs import Model, originals_of, plan_recipe
 
 FILE = Path(__file__).parents[1] / "src/vaeworks/recipes/library/measured.json"
@@ -71,9 +71,9 @@ def trained(name: str, data: Data) -> Model:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="all by default")
+    parser.add_argument("names", nargs="*", help="all for images by default")
     arguments = parser.parse_args()
-    for name in arguments.names or recipe_names():
+    for name in arguments.names or [name for name in recipe_names() if load_recipe(name)["data"] == "image"]:
         figure = measure(name)
         known = json.loads(FILE.read_text("utf-8"))["figures"] if FILE.is_file() else {}
         kept = {each: known[each] for each in known if each in recipe_names()}

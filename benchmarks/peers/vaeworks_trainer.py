@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 
 from vaeworks.data import Data, Items  # noqa: E402
 from vaeworks.likelihoods import BernoulliLikelihood  # noqa: E402
-from vaeworks.model import VAE, Decoder, Encoder, Schema  # noqa: E402
+from vaeworks.model import VAE, Decoder, Encoder, ImageSchema  # noqa: E402
 from vaeworks.networks import MLP, ConvEncoder  # noqa: E402
 from vaeworks.networks.quick import FewChannelConv, TransposedConv  # noqa: E402
 from vaeworks.objectives import ELBO  # noqa: E402
@@ -80,7 +80,7 @@ def loop(epochs: int) -> Loop:
 keep_memory()
 torch.set_num_threads(given.threads)
 images = torch.from_numpy(load_images(given.images)).unsqueeze(1)
-data = Data(Schema(SHAPE, "L", 256), Items(images), Items(images[:100]), Items(images[:100]))
+data = Data(ImageSchema(SHAPE, "L", 256), Items(images), Items(images[:100]), Items(images[:100]))
 first = loop(epochs=10_000)
 for _ in range(workload.loss_epoch):  # warms up, and gives the loss that all contestants are compared by
     first.loss_sum.zero_()
