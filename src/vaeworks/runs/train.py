@@ -174,7 +174,9 @@ def plan_recipe(schema: Schema, name: str | None, overrides: Iterable[str] = ())
 def evaluation_budget(items: Items, schema: Schema) -> tuple[Items, int]:
     """Held-out items (200 to 1000) and importance samples (50 to 1000) that take about as long for any size of item."""
     size = math.prod(schema.input_shape)
-    items = items[: int(min(1000, max(200, 4e6 / size)))]
+    most = int(min(1000, max(200, 4e6 / size)))
+    if len(items) > most:  # from one end to the other: sources may be sorted
+        items = items[torch.linspace(0, len(items) - 1, most).round().long()]
     return items, int(min(1000, max(50, 2e8 / (size * len(items)))))
 
 
