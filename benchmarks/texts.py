@@ -162,8 +162,15 @@ def captions(run: Run, figures: Figures, arguments: argparse.Namespace) -> Found
     rows = beside(figures)
     targets = {"NLL beyond it": "at most 1%", "KL": "at least 8", "dimensions in use": "at least 90%"}
     rows = [Row(**{**asdict(row), "target": targets.get(row.what, "")}) for row in rows]
-    drawn = run.model.raw(run.model.sample(8, seed=arguments.seed))
-    return Found(rows, ["Samples:", "", *(f"- {s}" for s in drawn), "", "Between two held-out captions:", "", *paths(run, 3)])
+    return Found(rows, read_captions(run, arguments.seed))
+
+
+def read_captions(run: Run, seed: int) -> list[str]:
+    """Samples and paths."""
+    lines = []
+    for what, top_p in (("Samples:", 1.0), ("Samples at `--top-p 0.8`:", 0.8)):
+        lines += [what, "", *(f"- {s}" for s in run.model.raw(run.model.sample(8, seed=seed, top_p=top_p))), ""]
+    return [*lines, "Between two held-out captions:", "", *paths(run, 3)]
 
 
 def molecules(run: Run, figures: Figures, arguments: argparse.Namespace) -> Found:
@@ -214,14 +221,19 @@ def proteins(run: Run, figures: Figures, arguments: argparse.Namespace) -> Found
     found = figures.figures
     rows = [
         Row(f"NLL a site, {samples} importance samples", ours[0], "nats", ours[1], "below independent sites", 4),
-        Row(f"independent sites, each letter counted {smoothing:g} times more (chosen on validation items)", theirs[0], "nats", theirs[1], "", 4),
-        Row("gain", -gain[0], "nats", gain[1], "", 4),
-        Row("the same, a sequence", -gain[0] * sites, "nats", gain[1] * sites, "", 1),
+        Row(f"independent sites, {smoothing:g} added to each count (chosen on validation items)", theirs[0], "nats", theirs[1], "", 4),
+        Row("gain", gain[0], "nats", gain[1], "", 4),
+        Row("the same, a sequence", gain[0] * sites, "nats", gain[1] * sites, "", 1),
         Row("KL", found["kl"].value, "nats", found["kl"].standard_error),
         Row("dimensions in use", found["active_units"].value, found["active_units"].unit, digits=0),
         Row("effective sample size, median", found["effective_sample_size"].value, found["effective_sample_size"].unit, digits=0),
     ]  # fmt: skip
-    return Found(rows, [f"{sites} sites, {len(train)} training, {len(validation)} validation and {len(test)} test sequences."])
+    return Found(
+        rows,
+        [
+            f"{sites} sites. Relatives stand on both sides of the split, for both models: this tells how well a family is filled in, not how far beyond it a model reaches."
+        ],
+    )
 
 
 def independent(counts: Tensor, smoothing: float) -> Tensor:
@@ -294,13 +306,16 @@ class Task:
     language_model: bool = True
 
 
+NAMES = ("encoder.width=128", "decoder.width=128", "objective.free_bits=0.15")
+"""Fewer nats asked of a code where an item has 14 of them, not 54."""
 MOLECULES = (
-    "latent_size=56", "objective.free_bits=0.8", "encoder.kind=mlp", "encoder.hidden=[512, 512]", "decoder.width=128", "training.batch_size=128", "training.learning_rate=4e-3",
+    "latent_size=56", "objective.free_bits=0.8", "encoder.kind=mlp", "encoder.hidden=[512, 512]", "decoder.width=128", "training.batch_size=128",
+    "training.learning_rate=2e-3", "training.clip=20",
 )  # fmt: skip
 """More nats than the 20 of a molecule, so that it comes back as it was; an encoder that sees all positions at once, and is cheap for strings as short."""
 
 TASKS = {
-    "names": Task("Names", "names.txt", names),
+    "names": Task("Names", "names.txt", names, settings=NAMES),
     "captions": Task("English captions", "multi30k", captions, items=500, samples=500),
     "qm9": Task("Molecules", "qm9_smiles.txt", molecules, settings=MOLECULES, samples=100, language_model=False),
     "p53": Task(
@@ -308,7 +323,7 @@ TASKS = {
         "protein_msa/P53_HUMAN_b0.1.a2m",
         proteins,
         "text-parallel",
-        ("encoder.kind=mlp", "decoder.kind=mlp"),
+        samples=200,
         language_model=False,
     ),
 }
