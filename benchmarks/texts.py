@@ -309,7 +309,7 @@ class Task:
 NAMES = ("encoder.width=128", "decoder.width=128", "objective.free_bits=0.15")
 """Fewer nats asked of a code where an item has 14 of them, not 54."""
 MOLECULES = (
-    "latent_size=56", "objective.free_bits=0.8", "encoder.kind=mlp", "encoder.hidden=[512, 512]", "decoder.width=128", "training.batch_size=128",
+    "latent_size=56", "objective.free_bits=0.6", "encoder.kind=mlp", "encoder.hidden=[512, 512]", "decoder.width=128", "training.batch_size=128",
     "training.learning_rate=2e-3", "training.clip=20",
 )  # fmt: skip
 """More nats than the 20 of a molecule, so that it comes back as it was; an encoder that sees all positions at once, and is cheap for strings as short."""
