@@ -299,13 +299,24 @@ def row(result: dict[str, Any]) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
+def section(page: Path, begin: str, end: str) -> tuple[str, str, str]:
+    """``page`` in three: up to and with the marker ``begin``, what stands between, from the marker ``end`` on."""
+    before, found, rest = page.read_text("utf-8").partition(begin)
+    inside, ended, after = rest.partition(end)
+    if not found or not ended:
+        sys.exit(f"{page} lacks the markers {begin} and {end}, between which the figures go: put them back")
+    return before + begin, inside, end + after
+
+
+def write_section(text: str, begin: str, end: str, page: Path = RESULTS) -> None:
+    """Put ``text`` between two markers of the page of results."""
+    before, _, after = section(page, begin, end)
+    replace_file(page, f"{before}\n\n{text}\n\n{after}".encode())
+
+
 def write_table(out: Path, page: Path = RESULTS) -> None:
     """The section of ``page`` between its two markers: a row for every result in ``out``; rows of what was measured elsewhere stay as they are."""
-    text = page.read_text("utf-8")
-    before, found, rest = text.partition(BEGIN)
-    inside, ended, after = rest.partition(END)
-    if not found or not ended:
-        sys.exit(f"{page} lacks the markers {BEGIN} and {END}, between which the rows go: put them back")
+    _, inside, _ = section(page, BEGIN, END)
     rows = {line.split("|")[1].strip(): line for line in inside.splitlines() if line.startswith("| ") and line.split("|")[1].strip() in PROTOCOLS}
     for name in PROTOCOLS:
         file = out / name / "result.json"
@@ -315,7 +326,7 @@ def write_table(out: Path, page: Path = RESULTS) -> None:
                 rows[name] = row(result)
     head = ["| name | recipe, data | published | ours | protocol | date, hardware, seed | CPU minutes |", "|---|---|---|---|---|---|---|"]
     lines = [*head, *(rows[name] for name in PROTOCOLS if name in rows)] if rows else ["Not measured yet."]
-    replace_file(page, (before + BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + END + after).encode())
+    write_section("\n".join(lines), BEGIN, END, page)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ import numpy as np
 import soundfile
 import torch
 from numpy.typing import NDArray
-from published import hardware
+from published import hardware, write_section
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,7 +36,6 @@ from vaeworks.runs import Model
 from vaeworks.runs.train import train_run
 from vaeworks.signals import log_spectral_distance, si_sdr
 
-RESULTS = Path(__file__).parents[1] / "docs/results.md"
 BEGIN, END = "<!-- spoken digits: begin -->", "<!-- spoken digits: end -->"
 RATE, TAKES = 8000, 5
 WINDOW, HOP, BANDS, FRAMES = 200, 80, 32, 100
@@ -290,15 +289,6 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_section(text: str, path: Path = RESULTS) -> None:
-    """Put ``text`` between the two markers of the page of results."""
-    before, found, rest = path.read_text("utf-8").partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise SystemExit(f"{path} lacks the markers {BEGIN} and {END}, between which the section goes: put them back")
-    replace_file(path, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}".encode())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of LABEL_SPEAKER_TAKE.wav")
@@ -336,7 +326,7 @@ def main() -> None:
     (arguments.out / arguments.recipe).mkdir(parents=True, exist_ok=True)
     replace_file(arguments.out / arguments.recipe / "result.json", json.dumps(result, indent=2).encode())
     print(page(result))
-    write_section(page(result))
+    write_section(page(result), BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from published import hardware
+from published import hardware, write_section
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,7 +33,6 @@ from vaeworks.model import TextSchema
 from vaeworks.runs import Model, fit_prior
 from vaeworks.runs.train import Run, train_run
 
-RESULTS = Path(__file__).parents[1] / "docs/results.md"
 DRAWS = 5000
 """Samples that shares are told of."""
 CODES, COMPONENTS = 20_000, 200
@@ -390,16 +389,6 @@ def _own(result: dict[str, Any]) -> list[str]:
     return [text for text in result["set"] if text not in TASKS[result["task"]].settings]
 
 
-def write_section(result: dict[str, Any], path: Path = RESULTS) -> None:
-    """Put a task between its two markers of the page of results."""
-    begin, end = (f"<!-- text {result['task']}: {what} -->" for what in ("begin", "end"))
-    before, found, rest = path.read_text("utf-8").partition(begin)
-    _, ended, after = rest.partition(end)
-    if not found or not ended:
-        raise SystemExit(f"{path} lacks the markers {begin} and {end}, between which the section goes: put them back")
-    replace_file(path, f"{before}{begin}\n\n{page(result)}\n\n{end}{after}".encode())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=[*TASKS])
@@ -421,7 +410,8 @@ def main() -> None:
     result = reproduce(arguments.task, arguments)
     print("\n".join(str(Row(**row)) for row in result["rows"]), *result["lines"], sep="\n")
     if not arguments.no_page:
-        write_section(result)
+        begin, end = (f"<!-- text {arguments.task}: {what} -->" for what in ("begin", "end"))
+        write_section(page(result), begin, end)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaeworks.data.arrays import name_labels
+from vaeworks.data.conform import relabel
 from vaeworks.data.items import Data, Items
 from vaeworks.data.labels import keep_labels
 from vaeworks.data.lines import is_unicode
@@ -62,7 +63,7 @@ def open_texts(source: Any, options: Options) -> Data:
 def read_texts(source: Any, schema: TextSchema, options: Options) -> Items:
     """``read_items`` for text."""
     raw, strings = _load(source, options)
-    items = chosen_part(_relabel(choose(raw, options), schema), options, "all")
+    items = chosen_part(relabel(choose(raw, options), schema), options, "all")
     mine, most = _strings_of(items.values.numpy(), strings), schema.shape[0] - 1
     tokens = schema.tokens(mine)
     values, lengths = schema.encode(mine, tokens)
@@ -74,15 +75,6 @@ def read_texts(source: Any, schema: TextSchema, options: Options) -> Items:
     if long and options.say is not None:
         options.say(f"{raw.source}: {count(long, 'item')} longer than the {most} {schema.unit} of the model are cut.")
     return replace(items, values=values, lengths=lengths)
-
-
-def _relabel(raw: Raw, schema: TextSchema) -> Raw:
-    """Labels as numbers into the model's classes, by name; -1 for a class it does not know."""
-    if raw.labels is None or raw.classes == schema.classes:
-        return raw
-    known = {name: i for i, name in enumerate(schema.classes)}
-    table = np.array([*(known.get(name, -1) for name in raw.classes), -1], dtype=np.int64)
-    return replace(raw, labels=table[raw.labels] if known else None, classes=schema.classes)
 
 
 def _load(source: Any, options: Options) -> tuple[Raw, dict[bytes, str]]:

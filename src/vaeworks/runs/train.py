@@ -44,8 +44,10 @@ TEMPORARY = (".*.tmp", "checkpoint/.*.tmp")
 """Files whose writing was killed."""
 STALE = (
     CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png",
-    "samples.*", "samples/*", "reconstructions.*", "reconstructions/*", "language-model.safetensors", "language-model/checkpoint/state.safetensors", "language-model/metrics.jsonl",
-    "language-model/tensorboard/events.out.tfevents.*", "tensorboard/events.out.tfevents.*",
+    "samples.png", "samples.txt", "samples/*.wav", "samples/sheet.png",
+    "reconstructions.png", "reconstructions.txt", "reconstructions/*.wav", "reconstructions/sheet.png",
+    "language-model.safetensors", "language-model/checkpoint/state.safetensors", "language-model/metrics.jsonl", "language-model/tensorboard/events.out.tfevents.*",
+    "tensorboard/events.out.tfevents.*",
 )  # fmt: skip
 """What an earlier run in the folder left, and a new one replaces."""
 
