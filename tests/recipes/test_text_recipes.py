@@ -8,6 +8,7 @@ import torch
 
 from vaeworks.data import Data, Items
 from vaeworks.data.tokens import learn
+from vaeworks.errors import RecipeError
 from vaeworks.evaluation import log_prob
 from vaeworks.model import TextSchema
 from vaeworks.recipes import build_objective, build_trainer, build_vae, choose_likelihood, load_recipe, recipe_names
@@ -34,3 +35,10 @@ def test_every_recipe_for_text_trains_on_strings(name: str) -> None:
     assert all(not torch.equal(a, b) for a, b in zip(before, vae.parameters(), strict=True) if b.numel() > 1)
     assert log_prob(vae, items[:6].batches(schema, 6), 4).value.isfinite().all()
     assert vae.generate(2).sample().shape == (2, 7)
+
+
+@pytest.mark.parametrize("wish", ["prior.kind=vamp", "latents.kind=two-level", "latents.kind=riemannian"])
+def test_parts_that_encode_numbers_are_refused_where_tokens_are_read(wish: str) -> None:
+    tokenizer, vocabulary = learn("characters", ["one", "two"], 0)
+    with pytest.raises(RecipeError, match=r"encoder.kind = 'gru' reads tokens: use .*, or encoder.kind = 'mlp'"):
+        build_vae(load_recipe("text", [wish]), TextSchema((4,), vocabulary, tokenizer))

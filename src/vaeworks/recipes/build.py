@@ -99,6 +99,7 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
     _known_of_q(recipe, f"latents.kind = {kind!r}", LATENTS[kind].needs, "latents.kind = 'flat'", "posterior")
     if recipe["prior"]["kind"] == "vamp":
         _known_of_q(recipe, "prior.kind = 'vamp'", Known.DENSITY, "prior.kind = 'mixture'", "posterior")
+    _numbers_are_read(recipe)
     posterior = _part(recipe, "posterior", size)
     encoder = Encoder(
         _part(recipe, "encoder", schema.input_shape, posterior.parameter_shape),
@@ -145,6 +146,19 @@ def _labels_are_inferred(recipe: Recipe) -> None:
         raise RecipeError(
             "prior.kind = 'vamp' encodes its pseudo-inputs, and latents.kind = 'labelled' encodes with a label that they lack: use prior.kind = 'mixture'"
         )
+
+
+def _numbers_are_read(recipe: Recipe) -> None:
+    """RecipeError where an encoder that reads tokens meets a part that gives it numbers of its own."""
+    if not getattr(AXES["encoder"][recipe["encoder"]["kind"]], "reads_tokens", False):
+        return
+    for axis, kinds, usual in (("prior", {"vamp"}, "mixture"), ("latents", {"two-level", "labelled", "riemannian"}, "flat")):
+        kind = recipe[axis]["kind"]
+        if kind in kinds:
+            raise RecipeError(
+                f"{axis}.kind = {kind!r} has items encoded as numbers, and encoder.kind = {recipe['encoder']['kind']!r} reads tokens:"
+                f" use {axis}.kind = {usual!r}, or encoder.kind = 'mlp'"
+            )
 
 
 def _known_of_q(recipe: Recipe, asker: str, need: Known, cure: str, *axes: str) -> None:
