@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaeworks.distributions.margins import Margin
 
-__all__ = ["Cell", "Cells", "log_normal_below", "log_normal_cell", "log_normal_density", "log_student_cell"]
+__all__ = ["Cell", "Cells", "log_normal_cell", "log_normal_density", "log_student_cell"]
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 FARTHEST = 1e12
@@ -38,50 +38,6 @@ def log_normal_density(z: Tensor) -> Tensor:
     return -0.5 * z.square() - HALF_LOG_TWO_PI
 
 
-class _ScaledTail(torch.autograd.Function):
-    """exp(t^2) erfc(t) for t >= 0: a product where it is exact, a continued fraction beyond; ``torch.special.erfcx`` takes a hundred times as long."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(t: Tensor) -> Tensor:
-        near, far = t.clamp_max(4), t.clamp_min(4)
-        fraction, one = far, torch.ones((), dtype=t.dtype, device=t.device)
-        for k in range(12 if t.dtype == torch.float64 else 4, 0, -1):
-            fraction = torch.addcdiv(far, one, fraction, value=0.5 * k)
-        return torch.where(t < 4, near.square().exp() * torch.erfc(near), 1 / (math.sqrt(math.pi) * fraction))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], output)
-        ctx.save_for_forward(inputs[0], output)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        t, scaled = ctx.saved_tensors
-        slope: Tensor = gradient * (2 * t * scaled - 2 / math.sqrt(math.pi))
-        return slope
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
-        t, scaled = ctx.saved_tensors
-        slope: Tensor = tangent * (2 * t * scaled - 2 / math.sqrt(math.pi))
-        return slope
-
-
-def _scaled_tail(t: Tensor) -> Tensor:
-    scaled: Tensor = _ScaledTail.apply(t)
-    return scaled
-
-
-def log_normal_below(z: Tensor) -> Tensor:
-    """log Phi(z), exact in both tails."""
-    root = math.sqrt(0.5)
-    t = -z.clamp_max(0)
-    tail = -0.5 * t.square() + _scaled_tail(t * root).log() - math.log(2)
-    return torch.where(z < 0, tail, torch.log1p(-0.5 * torch.erfc(z.clamp_min(0) * root)))
-
-
 def log_normal_cell(z: Tensor, half: Tensor) -> Tensor:
     """log (Phi(z + half) - Phi(z - half)) - log(2 half), of a standard normal; the log density where half = 0.
 
@@ -102,7 +58,7 @@ def log_normal_cell(z: Tensor, half: Tensor) -> Tensor:
     near = far - wide
     outside = near > 0
     t = near.clamp_min(0)
-    scaled = _scaled_tail(t * root) - torch.exp(-2 * far * wide) * _scaled_tail((far + wide) * root)
+    scaled = torch.special.erfcx(t * root) - torch.exp(-2 * far * wide) * torch.special.erfcx((far + wide) * root)
     tail = -0.5 * t.square() + scaled.masked_fill(~outside, 1).log()
     around = (torch.erf((far + wide) * root) + torch.erf(-near.clamp_max(0) * root)).masked_fill(outside, 1).log()
     spanned = torch.where(outside, tail, around) - math.log(2) - (2 * wide).log()
@@ -154,7 +110,12 @@ class Cells:
         logs = [i for i, margin in enumerate(margins) if margin.kind == "log-normal"]
         self._logs = logs
         about = [[margins[i].scale, margins[i].shift, margins[i].step, margins[i].origin, margins[i].low] for i in logs]
-        self._double = (torch.from_numpy(breaks), torch.from_numpy(tables), torch.tensor(about, dtype=torch.float64).reshape(-1, 5), torch.tensor(logs))
+        self._double = (
+            torch.from_numpy(breaks),
+            torch.from_numpy(tables),
+            torch.tensor(about, dtype=torch.float64).reshape(-1, 5),
+            torch.tensor(logs),
+        )
         self._kept: dict[Any, tuple[Tensor, ...]] = {}
 
     def _tables(self, like: Tensor) -> tuple[Tensor, ...]:
@@ -253,5 +214,3 @@ def _log_cells(x: Tensor, about: Tensor) -> tuple[Tensor, ...]:
     centre, half = torch.where(mass, at + (up - down) / 2, x), torch.where(mass, (up + down) / 2, 0)
     measure = torch.where(mass, (2 * half).masked_fill(~mass, 1).log(), -scale.log() - shift - scale * x)
     return centre, half, measure, below, torch.zeros_like(below)
-
-

@@ -12,7 +12,7 @@ from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaeworks.distributions.cells import FARTHEST, Cells, log_normal_below, log_normal_cell, log_normal_density, log_student_cell
+from vaeworks.distributions.cells import FARTHEST, Cells, log_normal_cell, log_normal_density, log_student_cell
 
 __all__ = ["ColumnGroup", "NormalColumns", "StudentColumns"]
 
@@ -84,7 +84,7 @@ class NormalColumns(_NumberColumns):
         if self.cells.any_open:
             below, above = cell.below[..., None], cell.above[..., None]
             edge = torch.where(below, z + half, half - z).masked_fill(~(below | above), 0)
-            terms = torch.where(below | above, log_normal_below(edge), terms).masked_fill(below & above, 0)
+            terms = torch.where(below | above, torch.special.log_ndtr(edge), terms).masked_fill(below & above, 0)
         return self._mix(terms)
 
     def _log_between(self, low: Tensor, high: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class NormalColumns(_NumberColumns):
         shrink = torch.exp(-self.log_scale)
         half = ((b - a) / 2).clamp_min(0) * shrink
         closed = log_normal_cell(((a + b) / 2 - self.loc) * shrink, half) + (2 * half).log()
-        upper, lower = log_normal_below((b - self.loc) * shrink), log_normal_below((self.loc - a) * shrink)
+        upper, lower = torch.special.log_ndtr((b - self.loc) * shrink), torch.special.log_ndtr((self.loc - a) * shrink)
         log_p = torch.where(free_below, upper, torch.where(free_above, lower, closed)).masked_fill(free_below & free_above, 0)
         return log_p.masked_fill((low > high) | (low == math.inf) | (high == -math.inf), -math.inf)
 
