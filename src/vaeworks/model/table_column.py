@@ -158,7 +158,11 @@ class Column:
         texts = (self.name, self.kind, self.dtype, self.form)
         if not all(type(text) is str for text in texts) or not all(type(number) is int for number in (self.decimals, self.unit, self.missing)):
             return f"column {self.name!r} has fields of the wrong type"
-        if self.kind not in COLUMN_KINDS or self.dtype.split(":")[0] not in _DTYPES or (self.dtype.startswith("Datetime") and self.dtype.count(":") != 2):
+        if (
+            self.kind not in COLUMN_KINDS
+            or self.dtype.split(":")[0] not in _DTYPES
+            or (self.dtype.startswith("Datetime") and self.dtype.count(":") != 2)
+        ):
             return f"column {self.name!r} of kind {self.kind!r} and type {self.dtype!r} is none that this version can use"
         if (self.margin is None) != (self.kind in ASIDE) or (self.margin is not None and not isinstance(self.margin, Margin)):
             return f"column {self.name!r} of kind {self.kind!r} has {'no' if self.margin is None else 'a'} margin"
