@@ -2,9 +2,11 @@
 
 from vaeworks.distributions.bernoulli import Bernoulli, ContinuousBernoulli
 from vaeworks.distributions.chain import Chain, Marginal
+from vaeworks.distributions.columns import Columns, Row
 from vaeworks.distributions.detached import detached
 from vaeworks.distributions.flows import Flow, FlowKind, FlowModule, make_flow
 from vaeworks.distributions.grid import DiscretisedLogistic, DiscretisedLogisticMixture, GridCategorical
+from vaeworks.distributions.margins import Margin, fit_margin
 from vaeworks.distributions.observable import Factorised, Observable
 from vaeworks.distributions.planar import ForwardFlow, PlanarStep, RadialStep
 from vaeworks.distributions.point import PointMass
@@ -17,6 +19,7 @@ from vaeworks.distributions.wrapped_normal import WrappedNormal
 __all__ = [
     "Bernoulli",
     "Chain",
+    "Columns",
     "ContinuousBernoulli",
     "DiscretisedLogistic",
     "DiscretisedLogisticMixture",
@@ -26,11 +29,13 @@ __all__ = [
     "FlowModule",
     "ForwardFlow",
     "GridCategorical",
+    "Margin",
     "Marginal",
     "Observable",
     "PlanarStep",
     "PointMass",
     "RadialStep",
+    "Row",
     "Sound",
     "StandardNormal",
     "TokenSequence",
@@ -38,5 +43,6 @@ __all__ = [
     "VonMisesFisher",
     "WrappedNormal",
     "detached",
+    "fit_margin",
     "make_flow",
 ]
