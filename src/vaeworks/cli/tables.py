@@ -109,7 +109,7 @@ def recipe_table(recipes: Iterable[Recipe]) -> None:
 
     table, found = _table("recipe", "measured", "what it is, on the axes, and in which paper"), measured()
     table.columns[0].no_wrap, table.columns[1].max_width = True, 20
-    for recipe in sorted(recipes, key=lambda recipe: ("image", "text", "audio").index(recipe["data"])):
+    for recipe in sorted(recipes, key=lambda recipe: ("image", "text", "audio", "table").index(recipe["data"])):
         parts = [f"{axis} {recipe[axis]['kind']}" for axis, usual in DEFAULTS.items() if recipe[axis]["kind"] != usual]
         axes = ", ".join([recipe["encoder"]["kind"], f"z {recipe['latent_size']}", *parts])
         table.add_row(recipe.name, _measured(found["figures"].get(recipe.name)), f"{recipe['summary']}\n{recipe['data']}: {axes}; {recipe['paper']}")

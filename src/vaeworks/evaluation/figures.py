@@ -122,7 +122,7 @@ def evaluate(
         "log_likelihood": mean_figure(result.log_likelihood, "nats", "E_q[log p(x | z)] per item"),
         "kl": mean_figure(kl.sum(-1), "nats", "KL(q(z | x) || p(z)) per item"),
     }
-    if discrete and not schema.trims:
+    if discrete and not schema.trims and schema.kind != "table":
         scale = -1 / (schema.dimensions * math.log(2))
         log_px = figures["log_px"]
         spread = None if log_px.standard_error is None else log_px.standard_error * -scale

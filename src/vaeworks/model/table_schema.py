@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaeworks.distributions.margins import Margin
 from vaeworks.errors import DataError
+from vaeworks.model.row_view import RowView
 from vaeworks.model.schema import Schema
 from vaeworks.model.table_column import Column
 
@@ -49,6 +50,23 @@ class TableSchema(Schema):
     def margins(self) -> tuple[Margin, ...]:
         """What each coordinate of x can be."""
         return tuple(column.margin for column in self.modelled)
+
+    @property
+    def support(self) -> tuple[Margin, ...]:
+        return self.margins
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(F,): see ``RowView``."""
+        return (self.view().size,)
+
+    def view(self) -> RowView:
+        return RowView(self.margins)
+
+    def to_input(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        shown, seen = self.view()(x, observed)
+        assert seen is not None
+        return shown, seen
 
     @property
     def protocol(self) -> dict[str, Any]:
