@@ -34,6 +34,12 @@ def counted(rows: list[tuple], others: list[tuple]) -> float:
     return sum(abs(rows.count(v) / len(rows) - others.count(v) / len(others)) for v in {*rows, *others}) / 2
 
 
+def binned(frame: pl.DataFrame, over: pl.DataFrame) -> list[tuple]:
+    """Column a in ten bins over the range of another table's, beside column c."""
+    low, high = over["a"].min(), over["a"].max()
+    return [(None if a is None else min(max(int((a - low) / (high - low) * 10), 0), 9), c) for a, c in frame.select("a", "c").rows()]
+
+
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_shapes_and_trends_are_those_of_scipy_and_of_counting(missing: float):
     real, synthetic = table(300, 0, missing=missing), table(200, 1, missing=missing / 2, shift=0.5)
@@ -45,12 +51,9 @@ def test_shapes_and_trends_are_those_of_scipy_and_of_counting(missing: float):
     correlations = [pearsonr(*frame.select("a", "b").drop_nulls()).statistic for frame in (real, synthetic)]
     assert found.pairs["a", "b"] == pytest.approx(abs(correlations[0] - correlations[1]) / 2)
     assert found.pairs["c", "d"] == pytest.approx(counted(real.select("c", "d").rows(), synthetic.select("c", "d").rows()))
-    low, high = real["a"].min(), real["a"].max()
-    binned = [
-        [(None if a is None else min(max(int((a - low) / (high - low) * 10), 0), 9), c) for a, c in frame.select("a", "c").rows()]
-        for frame in (real, synthetic)
-    ]
-    assert found.pairs["a", "c"] == pytest.approx(counted(*binned))
+    assert found.pairs["a", "c"] == pytest.approx(counted(binned(real, real), binned(synthetic, real)))
+    own = fidelity(real, synthetic, KINDS, bootstraps=0, own_bins=True)
+    assert own.pairs["a", "c"] == pytest.approx(counted(binned(real, real), binned(synthetic, synthetic)))
     assert found.shape_error == pytest.approx(np.mean(list(found.shapes.values())))
     assert found.pair_error == pytest.approx(np.mean(list(found.pairs.values())))
     shares = [np.array(frame.null_count().row(0)) / len(frame) for frame in (real, synthetic)]
