@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from vaeworks.errors import DataError
 from vaeworks.evaluation.memorisation import auroc
 from vaeworks.evaluation.tabular import Floats, Kinds, matrices
+
+if TYPE_CHECKING:
+    from polars import DataFrame
 
 __all__ = ["Efficacy", "efficacy"]
 
@@ -30,7 +33,7 @@ class Efficacy:
     """Test rows that the target is known of."""
 
 
-def efficacy(train: pl.DataFrame, test: pl.DataFrame, kinds: Kinds, target: str, *, seed: int = 0, bootstraps: int = 100) -> Efficacy:
+def efficacy(train: DataFrame, test: DataFrame, kinds: Kinds, target: str, *, seed: int = 0, bootstraps: int = 100) -> Efficacy:
     """Gradient boosting (scikit-learn's HistGradientBoosting at its own settings) trained on ``train`` to tell ``target``, scored on ``test``, which should be real and held out.
 
     Rows whose target is missing are left out. Classes that ``train`` lacks are never told, and their AUROC is that of chance: synthetic rows are not forgiven for leaving them out.

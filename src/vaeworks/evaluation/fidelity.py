@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from vaeworks.evaluation.tabular import Floats, Kinds, matrices
+
+if TYPE_CHECKING:
+    from polars import DataFrame
 
 __all__ = ["MOST_PAIRS", "Fidelity", "fidelity", "kolmogorov_smirnov", "total_variation"]
 
@@ -57,7 +60,7 @@ def total_variation(real: Floats, synthetic: Floats) -> float:
 
 
 def fidelity(
-    real: pl.DataFrame, synthetic: pl.DataFrame, kinds: Kinds, *, bootstraps: int = 20, own_bins: bool = False, seed: int = 0
+    real: DataFrame, synthetic: DataFrame, kinds: Kinds, *, bootstraps: int = 20, own_bins: bool = False, seed: int = 0
 ) -> Fidelity:  # fmt: skip
     """Column shapes and pair trends of ``synthetic`` beside ``real``, as SDMetrics defines them.
 

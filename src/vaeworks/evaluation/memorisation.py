@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from vaeworks.errors import DataError
 from vaeworks.evaluation.tabular import Floats, Kinds, matrices, ranks
+
+if TYPE_CHECKING:
+    from polars import DataFrame
 
 __all__ = ["ClosestRecords", "auroc", "closest_records", "gower", "membership"]
 
@@ -42,6 +44,8 @@ class ClosestRecords:
 
 def auroc(positive: Floats, negative: Floats) -> tuple[float, float]:
     """P(a positive scores above a negative), ties counted half, and its standard error (DeLong et al. 1988): the area under the curve of true against false positives."""
+    from scipy.stats import rankdata
+
     m, n = len(positive), len(negative)
     if not m or not n:
         raise DataError(f"an AUROC is of scores on both sides, not of {m} and {n}")
@@ -71,7 +75,7 @@ def _nearest(x: Tensor, y: Tensor) -> Tensor:
 
 
 def closest_records(
-    train: pl.DataFrame, held: pl.DataFrame, synthetic: pl.DataFrame, kinds: Kinds, *, most: int = 2000, most_train: int = 50_000, seed: int = 0
+    train: DataFrame, held: DataFrame, synthetic: DataFrame, kinds: Kinds, *, most: int = 2000, most_train: int = 50_000, seed: int = 0
 ) -> ClosestRecords:  # fmt: skip
     """Distances of at most ``most`` synthetic, and held-out, rows to the training rows (at most ``most_train``, drawn with ``seed``).
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import polars as pl
 from torch import Tensor
 
 from vaeworks.evaluation.efficacy import Efficacy, efficacy
@@ -13,6 +13,9 @@ from vaeworks.evaluation.figures import Figure, Figures
 from vaeworks.evaluation.memorisation import closest_records, membership
 from vaeworks.evaluation.tabular import Kinds
 
+if TYPE_CHECKING:
+    from polars import DataFrame
+
 __all__ = ["table_figures"]
 
 LEAK = 3.0
@@ -20,9 +23,9 @@ LEAK = 3.0
 
 
 def table_figures(
-    train: pl.DataFrame,
-    test: pl.DataFrame,
-    synthetic: pl.DataFrame,
+    train: DataFrame,
+    test: DataFrame,
+    synthetic: DataFrame,
     kinds: Kinds,
     *,
     target: str | None = None,
@@ -47,7 +50,7 @@ def table_figures(
     return Figures(found | memorised, protocol, tuple(warnings))
 
 
-def _fidelity(train: pl.DataFrame, test: pl.DataFrame, synthetic: pl.DataFrame, kinds: Kinds, seed: int) -> dict[str, Figure]:
+def _fidelity(train: DataFrame, test: DataFrame, synthetic: DataFrame, kinds: Kinds, seed: int) -> dict[str, Figure]:
     own, floor = fidelity(train, synthetic, kinds, seed=seed), fidelity(train, test, kinds, bootstraps=0, seed=seed)
     worst = sorted(own.shapes.items(), key=lambda item: -item[1])[:3]
     shapes = f"mean over columns of Kolmogorov-Smirnov (numbers) and total variation (categories) to training rows; {floor.shape_error:.2%} of test rows; worst: "
@@ -62,7 +65,7 @@ def _fidelity(train: pl.DataFrame, test: pl.DataFrame, synthetic: pl.DataFrame, 
     return found
 
 
-def _efficacy(train: pl.DataFrame, test: pl.DataFrame, synthetic: pl.DataFrame, kinds: Kinds, target: str, seed: int) -> dict[str, Figure]:
+def _efficacy(train: DataFrame, test: DataFrame, synthetic: DataFrame, kinds: Kinds, target: str, seed: int) -> dict[str, Figure]:
     taught: Mapping[str, Efficacy] = {
         "synthetic": efficacy(synthetic, test, kinds, target, seed=seed),
         "real": efficacy(train, test, kinds, target, seed=seed),
@@ -79,7 +82,7 @@ def _efficacy(train: pl.DataFrame, test: pl.DataFrame, synthetic: pl.DataFrame, 
 
 
 def _memorisation(
-    train: pl.DataFrame, test: pl.DataFrame, synthetic: pl.DataFrame, kinds: Kinds, scores: tuple[Tensor, Tensor] | None, seed: int
+    train: DataFrame, test: DataFrame, synthetic: DataFrame, kinds: Kinds, scores: tuple[Tensor, Tensor] | None, seed: int
 ) -> tuple[dict[str, Figure], list[str]]:  # fmt: skip
     records, warnings = closest_records(train, test, synthetic, kinds, seed=seed), []
     found = {

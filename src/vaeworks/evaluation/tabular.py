@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from vaeworks.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["Floats", "Kinds", "matrices", "ranks"]
 
@@ -39,6 +42,8 @@ def matrices(frames: Sequence[pl.DataFrame], kinds: Kinds) -> list[Floats]:
 
 def _numbers(column: pl.Series) -> Floats:
     """Numbers, dates as microseconds or days, truths as 0 and 1; NaN where missing. Infinities count as the largest finite numbers, which keeps their rank."""
+    import polars as pl
+
     if not (column.dtype.is_numeric() or column.dtype.is_temporal() or column.dtype in (pl.Boolean, pl.Null)):
         raise DataError(f"column {column.name!r} is of {column.dtype}, not numbers: compare it as a category")
     whole = column.cast(pl.Int64) if column.dtype.is_temporal() else column
@@ -48,6 +53,8 @@ def _numbers(column: pl.Series) -> Floats:
 
 def _codes(columns: Sequence[pl.Series]) -> list[Floats]:
     """Codes from 0, in order of the categories; numbers are the same category whether they are whole or not in type."""
+    import polars as pl
+
     kind = pl.Float64 if all(column.dtype.is_numeric() for column in columns) else pl.String
     plain = [column.cast(kind).fill_nan(None) if kind == pl.Float64 else column.cast(kind) for column in columns]
     known = pl.concat([column.alias("value") for column in plain]).drop_nulls().unique().sort()
