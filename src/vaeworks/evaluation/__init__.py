@@ -36,6 +36,7 @@ from vaeworks.evaluation.samples import (
     precision_recall,
 )
 from vaeworks.evaluation.studies import STUDIES, Setting, Study, further
+from vaeworks.evaluation.tables import table_figures
 from vaeworks.evaluation.texts import beside_language_model, text_figures
 
 __all__ = [
@@ -90,5 +91,6 @@ __all__ = [
     "posterior_means",
     "precision_recall",
     "sap",
+    "table_figures",
     "text_figures",
 ]
