@@ -66,7 +66,9 @@ def _rows(setting: Setting) -> CheckResult:
     margins = example_margins()
     likelihood = TableLikelihood((len(margins),), margins, scale=0.5, scale_kind="column").to(setting.device, setting.dtype).eval()
     drawn = [spread * torch.randn(likelihood.parameter_shape) for spread in (0.0, 1.0, 10.0, 100.0)]
-    totals = torch.stack([column_totals(likelihood(features.to(setting.device, setting.dtype)), margins) for features in drawn]).flatten().tolist()
+    totals = (
+        torch.stack([column_totals(likelihood.forward(features.to(setting.device, setting.dtype)), margins) for features in drawn]).flatten().tolist()
+    )
     about = f"sum or integral of p(x_j | z) over the raw values of columns of {len(margins)} kinds; the total of a probability is 1"
     return compare("normalisation: table", about, max(totals, key=lambda each: abs(each - 1)), 1.0, setting.rounding(1e-6, 1e-3))
 

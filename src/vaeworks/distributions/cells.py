@@ -186,9 +186,9 @@ def _pieces(margin: Margin) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
         return scores, np.stack([anchor, width, centre, np.log(np.where(width > 0, width, slope)), what])
     if margin.kind == "log-normal":
         return np.zeros(1), np.zeros((5, 2))
-    anchor = (margin.low - step / 2 - margin.shift) / margin.scale
+    start = (margin.low - step / 2 - margin.shift) / margin.scale
     log_measure = math.log(step / margin.scale) if step else -math.log(margin.scale)
-    return np.array([anchor]), np.array([[anchor] * 2, [step / margin.scale] * 2, [0.0] * 2, [log_measure] * 2, [0.0] * 2])
+    return np.array([start]), np.array([[start] * 2, [step / margin.scale] * 2, [0.0] * 2, [log_measure] * 2, [0.0] * 2])
 
 
 def _on_log_grid(x: Tensor, about: Tensor) -> Tensor:

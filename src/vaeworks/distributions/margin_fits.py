@@ -11,7 +11,7 @@ from scipy.special import gammaln, ndtr, ndtri
 
 __all__ = ["count_start", "log_origin", "quantile_knots", "spread", "student_fit"]
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, Any]
 Knots = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[float, float]]
 
 ATOM_SHARE, ATOM_ROWS = 0.0075, 5

@@ -152,14 +152,15 @@ class Margin:
         raw, scores, _ = self.breaks()
 
         def score(at: Array) -> Array:
-            inside = np.interp(at, raw, scores)
+            inside: Array = np.interp(at, raw, scores)
             return inside + np.minimum(at - raw[0], 0) / self.tails[0] + np.maximum(at - raw[-1], 0) / self.tails[1]
 
         x = (score(v - self.step / 2) + score(v + self.step / 2)) / 2 if self.step else score(v)
         knots, atom = np.asarray(self.knots), np.asarray(self.lower) < np.asarray(self.upper)
         at = np.clip(self._nearest(v), 0, len(knots) - 1)
         hit = atom[at] & (np.abs(knots[at] - v) <= self.step / 4)
-        return np.where(hit, self._atom_scores()[at], x)
+        scored: Array = np.where(hit, self._atom_scores()[at], x)
+        return scored
 
 
 def _clip(v: Array, low: float, high: float) -> Array:

@@ -156,9 +156,7 @@ class NormalColumns(_NumberColumns):
 def _truncated_normal(low: Tensor, high: Tensor) -> Tensor:
     """Standard normal given low <= x <= high, by its distribution function in logarithms, from the tail that is nearer."""
     a, b = (edge.double().cpu().numpy() for edge in (low, high))
-    flip = a + b > 0
-    flip[np.isinf(a)], flip[np.isinf(b)] = False, True
-    flip[np.isinf(a) & np.isinf(b)] = False
+    flip = np.maximum(a, -1e300) + np.minimum(b, 1e300) > 0
     a, b = np.where(flip, -b, a), np.where(flip, -a, b)
     log_a, log_b = log_ndtr(a), log_ndtr(b)
     u = torch.rand(low.shape, dtype=torch.float64).clamp_min(1e-300).numpy()
