@@ -50,7 +50,7 @@ def test_a_log_probability_is_that_of_the_raw_values_by_scipy() -> None:
         for place, j in enumerate(columns.tolist()):
             margin = MARGINS[j]
             if margin.kind in ("gaussian", "mixture", "student", "log-normal"):
-                loc, scale = group.loc[..., place].item(), group.log_scale.reshape(-1)[place].exp().item()
+                loc, scale = group.loc.reshape(-1)[place].item(), group.log_scale.reshape(-1)[place].exp().item()
                 loc, scale = (margin.shift + margin.scale * loc, margin.scale * scale)  # on the raw scale, or its logarithm
                 free = replace(margin, low=margin.low - 1e6 * margin.step if margin.step else -1e300, high=1e300)
                 v = free.to_values(x[:, j].numpy())

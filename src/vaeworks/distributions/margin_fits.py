@@ -163,8 +163,8 @@ def count_start(v: Array, kind: str) -> tuple[float, float, float]:
     dispersion = min(max(1 / max(scaled - 1 / mean, 1e-4), 1e-3), 1e4)
     start = [math.log(mean), math.log(dispersion)]
     inflated = kind == "zero-inflated"
-    counts, rows = np.unique(v, return_counts=True)
-    rows = rows.astype(np.float64)
+    counts, found_rows = np.unique(v, return_counts=True)
+    rows = found_rows.astype(np.float64)
     if len(counts) > 5000:
         counts, rows = np.quantile(v, (np.arange(5000) + 0.5) / 5000), np.ones(5000)
 

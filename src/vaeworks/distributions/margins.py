@@ -102,8 +102,9 @@ class Margin:
             return self._scores(v)
         v = self._on_grid(v)
         if self.kind == "log-normal":
-            least = self.step / 2 if self.step else 1e-3 * (self.low - self.origin)
-            v = np.log(np.maximum(v - self.origin, least))
+            above = v - self.origin
+            least = self.step / 2 if self.step else 1e-3 * (self.low - self.origin)  # of values that the margin holds impossible
+            v = np.log(np.where(above > (least if self.step else 0), above, least))
         return (v - self.shift) / self.scale
 
     def to_values(self, x: Any) -> Array:
@@ -154,6 +155,7 @@ class Margin:
         def score(at: Array) -> Array:
             inside: Array = np.interp(at, raw, scores)
             return inside + np.minimum(at - raw[0], 0) / self.tails[0] + np.maximum(at - raw[-1], 0) / self.tails[1]
+            return inside
 
         x = (score(v - self.step / 2) + score(v + self.step / 2)) / 2 if self.step else score(v)
         knots, atom = np.asarray(self.knots), np.asarray(self.lower) < np.asarray(self.upper)
