@@ -11,6 +11,9 @@ __all__ = ["decimals_of", "grid"]
 
 _DECIMALS: Final = 6
 _EXACT: Final = 2.0**53
+_EPSILON: Final = 2.0**-53
+_NOISE: Final = 1e-9
+"""Of a step, by which arithmetic may have moved a value from the grid."""
 _STEPS: Final = (25, 10, 5, 2)
 """Whole multiples of a power of ten that people round to."""
 _FEW: Final = 10
@@ -20,11 +23,15 @@ _FEW: Final = 10
 def decimals_of(values: NDArray[np.float64], single: bool = False) -> int:
     """The fewest decimals, 0 .. 6, that all finite ``values`` can be written with; -1 where they need more. ``single``: they were float32."""
     for decimals in range(_DECIMALS + 1):
-        scaled = np.rint(values * 10.0**decimals)
-        if not (np.abs(scaled) < _EXACT).all():
+        times = values * 10.0**decimals
+        scaled = np.rint(times)
+        if not (np.abs(scaled) < _EXACT / 100).all():
             return -1
-        back = scaled / 10.0**decimals
-        if (back.astype(np.float32) == values.astype(np.float32) if single else back == values).all():
+        if single:
+            fits = (scaled / 10.0**decimals).astype(np.float32) == values.astype(np.float32)
+        else:
+            fits = np.abs(times - scaled) <= _NOISE + 8 * _EPSILON * np.abs(times)
+        if fits.all():
             return decimals
     return -1
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vaeworks.data.arrays import name_labels, name_strings
 from vaeworks.data.columns import Draft, infer, tell
@@ -80,11 +79,11 @@ def read_tables(source: Any, schema: TableSchema, options: Options) -> Items:
         options.say(f"{raw.source}: {' '.join(notes)}")
     if not drafts:
         raw = replace(raw, values=np.arange(len(raw)))
-    places = replace(raw, context=np.arange(len(raw))[:, None].astype(np.float64))
-    chosen = chosen_part(relabel(choose(places, options), schema), options, "all")  # type: ignore[arg-type]
-    assert chosen.context is not None
-    index = chosen.context[:, 0].to(torch.int64)
-    return replace(chosen, values=values[index], observed=None if bool(observed.all()) else observed[index], context=None)
+    places = replace(raw, factors=np.arange(len(raw))[:, None])  # which rows were chosen
+    chosen = chosen_part(relabel(choose(places, options), schema), options, "all")
+    assert chosen.factors is not None
+    index = chosen.factors[:, 0]
+    return replace(chosen, values=values[index], observed=None if bool(observed.all()) else observed[index], factors=None)
 
 
 def is_table(source: Any, options: Options) -> bool:
