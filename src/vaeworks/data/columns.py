@@ -34,7 +34,8 @@ _STRAY: Final = 0.01
 """Cells that may be no number or no date, of a column of such."""
 _ORDINAL: Final = 100
 """Distinct values of a grid up to which each has a probability of its own."""
-_ID: Final = re.compile(r"(^|[_\W])(id|ids|index|idx|key|uuid|guid|row|rownames?|row_number)$|^unnamed|^id_|^column_1$|ID$|[a-z]Id$", re.IGNORECASE)
+_ID: Final = re.compile(r"(?i:(^|[_\W])(id|ids|index|idx|key|uuid|guid|row|rownames?|row_number)$|^unnamed|^id_|^column_1$)|[a-z_]ID$|[a-z]Id$")
+"""Names of columns that number rows."""
 _UUID: Final = r"(?i)^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _EXACT: Final = 2.0**53
 _SHOWN: Final = 30
@@ -167,6 +168,8 @@ def _from_text(cells: Series, seen: Series, distinct: int, options: Options, tol
     """What cells of text are: two words of a boolean, numbers, dates, or strings."""
     if distinct == 2 and (pair := _pair(seen)) is not None:
         return _boolean(cells, pair, "String")
+    if seen.str.contains(r"^0\d+$").mean() > _STRAY:  # type: ignore[operator]
+        return _strings(cells, distinct)  # codes, such as 01234, whose zeros numbers would lose
     as_numbers = numbers(cells)
     strays = as_numbers.null_count() - cells.null_count()
     if strays <= _STRAY * len(seen):
@@ -267,7 +270,7 @@ def _finite(values: Series, options: Options, told: list[str]) -> Series:
         raise DataError(
             f"column {values.name!r}, row {row}: {values[row - 1]} is no finite number: mend it, or leave out --strict, and it is missing"
         )
-    told.append(f"Column {values.name}: {number} infinite number{'s' * (number != 1)} were taken as missing.")
+    told.append(f"Column {values.name}: {number} infinite number{'s were' if number != 1 else ' was'} taken as missing.")
     return values.set(infinite, None)
 
 
@@ -471,7 +474,8 @@ def _stray(cells: Series, parsed: Series, noun: str, options: Options) -> str:
     if options.strict:
         row = int(np.flatnonzero(stray.to_numpy())[0])
         raise DataError(f"column {cells.name!r}, row {row + 1}: {cells[row]!r} is no {noun}: mend it, or leave out --strict, and it is missing")
-    return f"Column {cells.name}: {number} cell{'s' * (number != 1)} that {'is' if number == 1 else 'are'} no {noun} ({_examples(cells, parsed)}) were taken as missing."
+    are, were = ("is", "was") if number == 1 else ("are", "were")
+    return f"Column {cells.name}: {number} cell{'s' * (number != 1)} that {are} no {noun} ({_examples(cells, parsed)}) {were} taken as missing."
 
 
 def _examples(cells: Series, parsed: Series) -> str:
