@@ -55,11 +55,11 @@ def fit(drafts: Sequence[Draft], raw: NDArray[Any], train: NDArray[np.bool_]) ->
             columns.append(_still(column, seen))
             still += 1
             continue
-        column = replace(column, margin=_margin(draft, seen, len(column.categories), knots, many=len(modelled) > _ENOUGH))
+        margin = _margin(draft, seen, len(column.categories), knots, many=len(modelled) > _ENOUGH)
         values[:, place] = 0
-        values[here, place] = column.margin.to_x(numbers[here])
+        values[here, place] = margin.to_x(numbers[here])
         observed[:, place] = here
-        columns.append(column)
+        columns.append(replace(column, margin=margin))
         place += 1
     if still:
         notes.append(

@@ -34,8 +34,8 @@ class Column:
     name: str
     kind: str
     """continuous, integer, count, categorical, boolean, datetime; or constant, identifier, text, which are not modelled."""
-    margin: Any = None
-    """The ``Margin`` of what is modelled; None: the column is kept aside."""
+    margin: Margin | None = None
+    """What its coordinate of x can be; None: the column is kept aside."""
     categories: tuple[str, ...] = ()
     """Of categorical and boolean, in order of their index; of boolean the false word first."""
     dtype: str = "String"
@@ -168,7 +168,11 @@ class Column:
             return f"column {self.name!r} of kind {self.kind!r} has {'no' if self.margin is None else 'a'} margin"
         if self.unit < 1 or type(self.categories) is not tuple or not all(type(word) is str for word in self.categories):
             return f"column {self.name!r} has categories or a unit that are none"
-        if self.kind in {"categorical", "boolean"} and (self.margin.size != len(self.categories) or len(self.categories) < 2):
+        if (
+            self.margin is not None
+            and self.kind in {"categorical", "boolean"}
+            and (self.margin.size != len(self.categories) or len(self.categories) < 2)
+        ):
             return f"column {self.name!r} has {len(self.categories)} categories and a margin of {self.margin.size}"
         return ""
 
