@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaeworks.distributions.margins import Margin
 
-__all__ = ["Cell", "Cells", "log_normal_below", "log_normal_cell", "log_normal_density", "log_student_cell"]
+__all__ = ["Cell", "Cells", "log_normal_cell", "log_normal_density", "log_student_cell"]
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 FARTHEST = 1e12
@@ -38,55 +38,11 @@ def log_normal_density(z: Tensor) -> Tensor:
     return -0.5 * z.square() - HALF_LOG_TWO_PI
 
 
-class _ScaledTail(torch.autograd.Function):
-    """exp(t^2) erfc(t) for t >= 0: a product where it is exact, a continued fraction beyond; ``torch.special.erfcx`` takes a hundred times as long."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(t: Tensor) -> Tensor:
-        near, far = t.clamp_max(4), t.clamp_min(4)
-        fraction, one = far, torch.ones((), dtype=t.dtype, device=t.device)
-        for k in range(12 if t.dtype == torch.float64 else 4, 0, -1):
-            fraction = torch.addcdiv(far, one, fraction, value=0.5 * k)
-        return torch.where(t < 4, near.square().exp() * torch.erfc(near), 1 / (math.sqrt(math.pi) * fraction))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], output)
-        ctx.save_for_forward(inputs[0], output)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        t, scaled = ctx.saved_tensors
-        slope: Tensor = gradient * (2 * t * scaled - 2 / math.sqrt(math.pi))
-        return slope
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
-        t, scaled = ctx.saved_tensors
-        slope: Tensor = tangent * (2 * t * scaled - 2 / math.sqrt(math.pi))
-        return slope
-
-
-def _scaled_tail(t: Tensor) -> Tensor:
-    scaled: Tensor = _ScaledTail.apply(t)
-    return scaled
-
-
-def log_normal_below(z: Tensor) -> Tensor:
-    """log Phi(z), exact in both tails."""
-    root = math.sqrt(0.5)
-    t = -z.clamp_max(0)
-    tail = -0.5 * t.square() + _scaled_tail(t * root).log() - math.log(2)
-    return torch.where(z < 0, tail, torch.log1p(-0.5 * torch.erfc(z.clamp_min(0) * root)))
-
-
 def log_normal_cell(z: Tensor, half: Tensor) -> Tensor:
     """log (Phi(z + half) - Phi(z - half)) - log(2 half), of a standard normal; the log density where half = 0.
 
-    A narrow cell is integrated by Gauss and Legendre's rule of 4 nodes, relative to the density at its centre (error below 2e-9); a wide one is a difference of error functions, scaled in the
-    tail by exp(t^2 / 2), t its edge nearest to the mean.
+    A narrow cell is integrated by Gauss and Legendre's rule of 4 nodes, relative to the density at its centre (error below 2e-9); a wide one is a difference of error
+    functions, scaled in the tail by exp(t^2 / 2), t its edge nearest to the mean.
     """
     far = z.abs()
     narrow = (far * half < 0.5) & (half < 0.25)
@@ -102,7 +58,7 @@ def log_normal_cell(z: Tensor, half: Tensor) -> Tensor:
     near = far - wide
     outside = near > 0
     t = near.clamp_min(0)
-    scaled = _scaled_tail(t * root) - torch.exp(-2 * far * wide) * _scaled_tail((far + wide) * root)
+    scaled = torch.special.erfcx(t * root) - torch.exp(-2 * far * wide) * torch.special.erfcx((far + wide) * root)
     tail = -0.5 * t.square() + scaled.masked_fill(~outside, 1).log()
     around = (torch.erf((far + wide) * root) + torch.erf(-near.clamp_max(0) * root)).masked_fill(outside, 1).log()
     spanned = torch.where(outside, tail, around) - math.log(2) - (2 * wide).log()
@@ -153,8 +109,13 @@ class Cells:
         self.is_mass = tuple(margin.is_mass for margin in margins)
         logs = [i for i, margin in enumerate(margins) if margin.kind == "log-normal"]
         self._logs = logs
-        about = [[margins[i].scale, margins[i].shift, margins[i].step, margins[i].origin, margins[i].low] for i in logs]
-        self._double = (torch.from_numpy(breaks), torch.from_numpy(tables), torch.tensor(about, dtype=torch.float64).reshape(-1, 5), torch.tensor(logs))
+        about = [[margins[i].scale, margins[i].shift, margins[i].step, margins[i].low - margins[i].origin] for i in logs]
+        self._double = (
+            torch.from_numpy(breaks),
+            torch.from_numpy(tables),
+            torch.tensor(about, dtype=torch.float64).reshape(-1, 4),
+            torch.tensor(logs),
+        )
         self._kept: dict[Any, tuple[Tensor, ...]] = {}
 
     def _tables(self, like: Tensor) -> tuple[Tensor, ...]:
@@ -166,7 +127,7 @@ class Cells:
 
     def __call__(self, x: Tensor) -> Cell:
         """The cells of x (..., D)."""
-        breaks, anchors, widths, centres, measures, atoms, about, logs = self._tables(x)
+        breaks, anchors, widths, _, measures, atoms, about, logs = self._tables(x)
         shape = x.shape
         flat = x.clamp(-FARTHEST, FARTHEST).reshape(-1, shape[-1]).T.contiguous()
         piece = torch.searchsorted(breaks, flat.detach(), right=True)
@@ -186,7 +147,7 @@ class Cells:
 
     def snap(self, x: Tensor) -> Tensor:
         """x (..., D) brought to the number that stands for its cell: what ``Margin.to_x`` would give."""
-        breaks, anchors, widths, centres, measures, atoms, about, logs = self._tables(x)
+        breaks, anchors, widths, centres, _, atoms, about, logs = self._tables(x)
         flat = x.clamp(-FARTHEST, FARTHEST).reshape(-1, x.shape[-1]).T.contiguous()
         piece = torch.searchsorted(breaks, flat, right=True)
         atom, width, anchor = atoms.gather(1, piece), widths.gather(1, piece), anchors.gather(1, piece)
@@ -194,7 +155,7 @@ class Cells:
         even = anchor + (torch.floor((flat - anchor) / cell) + 0.5) * cell
         out = torch.where(atom != 0, centres.gather(1, piece), torch.where(width > 0, even, flat))
         if self._logs:
-            scale, shift, step, origin, low = about.T[..., None]
+            scale, shift, step, _ = about.T[..., None]
             y = _on_log_grid(flat[logs], about)
             out = out.index_copy(0, logs, torch.where(step > 0, (y.log() - shift) / scale, flat[logs]))
         return out.T.reshape(x.shape)
@@ -225,17 +186,16 @@ def _pieces(margin: Margin) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
         return scores, np.stack([anchor, width, centre, np.log(np.where(width > 0, width, slope)), what])
     if margin.kind == "log-normal":
         return np.zeros(1), np.zeros((5, 2))
-    anchor = (margin.low - step / 2 - margin.shift) / margin.scale
-    width, measure = step / margin.scale, math.log(step / margin.scale) if step else -math.log(margin.scale)
-    return np.array([anchor]), np.array([[anchor] * 2, [width] * 2, [0.0] * 2, [measure] * 2, [0.0] * 2])
+    start = (margin.low - step / 2 - margin.shift) / margin.scale
+    log_measure = math.log(step / margin.scale) if step else -math.log(margin.scale)
+    return np.array([start]), np.array([[start] * 2, [step / margin.scale] * 2, [0.0] * 2, [log_measure] * 2, [0.0] * 2])
 
 
 def _on_log_grid(x: Tensor, about: Tensor) -> Tensor:
     """v - origin of log-normal columns (L, N), at the nearest value of the grid where there is one that float32 can tell."""
-    scale, shift, step, origin, low = about.T[..., None]
+    scale, shift, step, first = about.T[..., None]
     y = torch.exp((x * scale + shift).clamp(-80, 80))
     whole = step.masked_fill(step == 0, 1)
-    first = low - origin
     rounded = first + torch.round((y - first) / whole) * whole
     rounded = torch.where(rounded < 0.4 * whole, rounded + whole, rounded)
     return torch.where((step > 0) & (y < 1e5 * step), rounded, y)
@@ -243,7 +203,7 @@ def _on_log_grid(x: Tensor, about: Tensor) -> Tensor:
 
 def _log_cells(x: Tensor, about: Tensor) -> tuple[Tensor, ...]:
     """As ``Cell``, of log-normal columns (L, N): a cell [v - h, v + h] is no longer even about x, and its measure varies with v."""
-    scale, shift, step, _, _ = about.T[..., None]
+    scale, shift, step, _ = about.T[..., None]
     y = _on_log_grid(x, about)
     share = 0.5 * step / y
     below = (step > 0) & (share > 0.7)  # reaches down to the origin
@@ -253,5 +213,3 @@ def _log_cells(x: Tensor, about: Tensor) -> tuple[Tensor, ...]:
     centre, half = torch.where(mass, at + (up - down) / 2, x), torch.where(mass, (up + down) / 2, 0)
     measure = torch.where(mass, (2 * half).masked_fill(~mass, 1).log(), -scale.log() - shift - scale * x)
     return centre, half, measure, below, torch.zeros_like(below)
-
-
