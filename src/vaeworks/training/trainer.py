@@ -31,7 +31,7 @@ class Trainer:
     pretrain: share of training in which the KL weighs nothing, after which the decoder begins again: against posterior collapse (Li et al. 2019, arXiv:1909.00868).
     aggressive: steps of the encoder alone before each step, at most, as long as validation shows that its codes tell more and more; 0 takes none (He et al. 2019,
     arXiv:1901.05534).
-    precision: auto is bfloat16 where the hardware gains from it, else float32.
+    precision: bf16 rounds what networks multiply to bfloat16, and computes every probability in float32; auto does so for the networks that train faster for it, else float32.
     compile: auto compiles the step where training is long enough to pay for it.
     """
 
