@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from vaeworks.distributions import Margin, Row, fit_margin
 
-__all__ = ["column_totals", "example_margins"]
+__all__ = ["column_totals", "example_margins", "total_of_rows"]
 
 NEAR = 400
 """Values of a grid that are added up one by one on either side of the median; what lies beyond is an interval's probability."""
@@ -55,6 +56,13 @@ def column_totals(p: Row, margins: tuple[Margin, ...]) -> Tensor:
     below, above = (torch.tensor([rule[i] for rule in rules], dtype=torch.float64).to(centre) for i in (2, 3))
     free = torch.full_like(below, math.inf)
     return near + p.base.log_interval(-free, below).exp() + p.base.log_interval(above, free).exp()
+
+
+def total_of_rows(p: Row, margins: tuple[Margin, ...]) -> Tensor:
+    """Sum of p over all rows of ordinal, categorical and boolean columns, (), for p of batch shape ()."""
+    each = [margin.to_x(margin.knots or np.arange(margin.size)) for margin in margins]
+    rows = torch.from_numpy(np.array(list(itertools.product(*each))))
+    return p.log_prob(rows.to(p.mean)).exp().sum()
 
 
 def _rule(margin: Margin, centre: float) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float, float]:

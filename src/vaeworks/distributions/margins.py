@@ -153,9 +153,8 @@ class Margin:
         raw, scores, _ = self.breaks()
 
         def score(at: Array) -> Array:
-            inside: Array = np.interp(at, raw, scores)
-            return inside + np.minimum(at - raw[0], 0) / self.tails[0] + np.maximum(at - raw[-1], 0) / self.tails[1]
-            return inside
+            scored: Array = np.interp(at, raw, scores) + np.minimum(at - raw[0], 0) / self.tails[0] + np.maximum(at - raw[-1], 0) / self.tails[1]
+            return scored
 
         x = (score(v - self.step / 2) + score(v + self.step / 2)) / 2 if self.step else score(v)
         knots, atom = np.asarray(self.knots), np.asarray(self.lower) < np.asarray(self.upper)
