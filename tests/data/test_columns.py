@@ -50,6 +50,7 @@ CASES: dict[str, tuple[Any, str, str, dict[str, Any]]] = {
     "far apart": (10.0 ** rng.integers(0, 6, N), "integer", "quantile", {"step": 1.0}),
     "zero and one": (text(rng.integers(0, 2, N)), "boolean", "boolean", {"categories": ("0", "1"), "dtype": "Int64"}),
     "one and two": (rng.integers(1, 3, N).astype(np.int8), "boolean", "boolean", {"categories": ("1", "2"), "dtype": "Int8"}),
+    "real zero and one": (rng.integers(0, 2, N) * 1.0, "boolean", "boolean", {"categories": ("0", "1"), "dtype": "Float64"}),
     "words of yes": (["Yes", "No", "n/a"] * 66, "boolean", "boolean", {"categories": ("No", "Yes"), "dtype": "String"}),
     "true": ([True, False, None] * 66, "boolean", "boolean", {"categories": ("false", "true"), "dtype": "Boolean"}),
     "colours": (WORDS * 40, "categorical", "categorical", {"categories": ("blue", "green", "red")}),
@@ -75,6 +76,8 @@ def test_kinds_are_told_from_cells(name: str) -> None:
     cells, kind, margin, fields = CASES[name]
     found = draft(cells)
     assert (found.column.kind, found.margin) == (kind, margin)
+    assert (found.numbers is None) == (margin == "")
+    assert found.numbers is None or np.isfinite(found.numbers).sum() >= N // 2
     for field, value in fields.items():
         assert (found.step if field == "step" else getattr(found.column, field)) == value, field
 

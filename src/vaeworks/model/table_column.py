@@ -96,7 +96,7 @@ class Column:
         import polars as pl
 
         named = {word: float(i) for i, word in enumerate(self.categories)}
-        text = words(cells, self.dtype in _INTEGERS)
+        text = words(cells, self.dtype != "String")
         if self.kind == "boolean":
             text, named = text.str.to_lowercase(), {word.lower(): i for word, i in named.items()}
             if self.categories[0].lower() in FALSE and self.categories[1].lower() in TRUE:
