@@ -168,7 +168,7 @@ def test_cells_that_are_none_of_their_column(schema: TableSchema, table: pl.Data
     assert (~observed).nonzero().tolist() == [[4, 2], [7, 0], [9, 3]]
     assert notes == [
         "Column size: 1 cell that is no number (big) was taken as missing.",
-        "Column kind: 1 cell of categories that training did not have (z) was taken as missing.",
+        "Column kind: 1 cell that is no category that training had (z) was taken as missing.",
     ]
     with pytest.raises(DataError, match=r"column 'size', row 8: 'big' is no number, as in 1 of 60 rows"):
         schema.encode(wrong, strict=True)

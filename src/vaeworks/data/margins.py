@@ -23,7 +23,7 @@ _KNOTS: Final = 128
 _ALL_KNOTS: Final = 200_000
 """Knots of all columns together: some 10 MB of JSON."""
 _OTHER: Final = "(other)"
-_ENOUGH: Final = 500
+_ENOUGH: Final = 200
 """Columns of counts beyond which their margins start from moments, not from maximum likelihood: a model learns the rest."""
 
 

@@ -36,7 +36,7 @@ from vaeworks.evaluation.samples import (
     precision_recall,
 )
 from vaeworks.evaluation.studies import STUDIES, Setting, Study, further
-from vaeworks.evaluation.tables import table_figures
+from vaeworks.evaluation.tables import row_figures, table_figures
 from vaeworks.evaluation.texts import beside_language_model, text_figures
 
 __all__ = [
@@ -90,6 +90,7 @@ __all__ = [
     "optimised_features",
     "posterior_means",
     "precision_recall",
+    "row_figures",
     "sap",
     "table_figures",
     "text_figures",

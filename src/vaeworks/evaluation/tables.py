@@ -5,21 +5,80 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
+from vaeworks.data import Items
 from vaeworks.evaluation.efficacy import Efficacy, efficacy
 from vaeworks.evaluation.fidelity import BINS, MOST_PAIRS, fidelity
 from vaeworks.evaluation.figures import Figure, Figures
 from vaeworks.evaluation.memorisation import closest_records, membership
 from vaeworks.evaluation.tabular import Kinds
+from vaeworks.model import VAE, TableSchema
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
-__all__ = ["table_figures"]
+__all__ = ["default_target", "kinds_of", "row_figures", "synthetic_rows", "table_figures"]
 
+LEAST, WIDE = 50, 200
+"""Rows below which, and columns above which, nothing is said of drawn rows unasked."""
+FEW = 20
+"""Categories that a column to be foretold has at most."""
 LEAK = 3.0
 """Standard errors above one half from which memorisation is warned of."""
+
+
+def kinds_of(schema: TableSchema) -> Kinds:
+    """What each modelled column is compared as."""
+    return {c.name: "category" if c.kind in {"categorical", "boolean"} else "number" for c in schema.modelled}
+
+
+def default_target(schema: TableSchema) -> str:
+    """The column that is foretold where nobody names one: the last of few categories, else the last."""
+    named = [c.name for c in schema.modelled if c.kind in {"categorical", "boolean"} and len(c.categories) <= FEW]
+    return (named or [c.name for c in schema.modelled])[-1]
+
+
+@torch.inference_mode()
+def synthetic_rows(
+    vae: VAE, schema: TableSchema, n: int, *, context: Tensor | None = None, seed: int = 0, device: torch.device | str = "cpu"
+) -> DataFrame:
+    """n rows drawn from the model, for the context (n, C) of each where it is conditional."""
+    drawn = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for start in range(0, n, 500):
+            here = None if context is None else context[start : start + 500].to(device)
+            drawn.append(vae.generate(min(500, n - start), here).sample().cpu())
+    return schema.to_frame(torch.cat(drawn))
+
+
+def row_figures(vae: VAE, items: Items, schema: TableSchema, *, seed: int = 0, device: torch.device | str = "cpu") -> Figures:
+    """How far the columns of drawn rows, and pairs of them, are from those of as many held-out ``items``; nothing where there are too few to tell."""
+    if len(items) < LEAST or len(schema.modelled) > WIDE:
+        return Figures({}, {})
+    batch = items.batch(schema, slice(None))
+    drawn = synthetic_rows(vae, schema, len(items), context=batch.context, seed=seed, device=device)
+    own = fidelity(schema.to_frame(batch.x, batch.observed), drawn, kinds_of(schema), seed=seed)
+    worst = ", ".join(f"{name} {error:.1%}" for name, error in sorted(own.shapes.items(), key=lambda item: -item[1])[:3])
+    among = f"{len(items)} drawn rows beside as many held-out ones"
+    figures = {
+        "column_shape_error": Figure(
+            100 * own.shape_error,
+            "%",
+            100 * own.shape_standard_error,
+            f"mean over columns of Kolmogorov-Smirnov or total variation, {among}; worst: {worst}",
+        )
+    }
+    if own.pairs:
+        figures["pair_trend_error"] = Figure(
+            100 * own.pair_error,
+            "%",
+            100 * own.pair_standard_error,
+            "mean over pairs of columns of the error of their correlation or contingency table",
+        )
+    return Figures(figures, {})
 
 
 def table_figures(

@@ -56,7 +56,7 @@ class Column:
     @property
     def is_mass(self) -> bool:
         """Whether its probabilities are masses, not densities."""
-        return self.kind in {"categorical", "boolean", "count"} or (self.margin is not None and self.margin.step > 0)
+        return self.margin is not None and self.margin.is_mass
 
     @property
     def per(self) -> str:

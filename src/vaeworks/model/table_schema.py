@@ -182,7 +182,7 @@ def _wrong(column: Column, wrong: NDArray[np.bool_], here: NDArray[np.bool_], fr
     cells = frame[column.name]
     shown = list(dict.fromkeys(str(cells[int(row)]) for row in rows[:1000].tolist()))
     named = column.kind in {"categorical", "boolean"}
-    what = f"categories that training did not have ({_few(shown)})" if named else f"no {_NOUNS[column.kind]} ({_few(shown)})"
+    what = f"no category that training had ({_few(shown)})" if named else f"no {_NOUNS[column.kind]} ({_few(shown)})"
     if strict or (not named and len(rows) > _WRONG * (len(rows) + here.sum())):
         raise DataError(
             f"column {column.name!r}, row {int(rows[0]) + 1}: {shown[0]!r} is no {'category that training had' if named else _NOUNS[column.kind]}, "
@@ -190,7 +190,8 @@ def _wrong(column: Column, wrong: NDArray[np.bool_], here: NDArray[np.bool_], fr
             + (f", whose categories are {_few(column.categories)}" if named else "")
             + (", or leave out --strict, and such cells are missing" if strict else "")
         )
-    return f"Column {column.name}: {len(rows)} cell{'s' * (len(rows) != 1)} {'of ' if named else 'that are ' if len(rows) != 1 else 'that is '}{what} {'was' if len(rows) == 1 else 'were'} taken as missing."
+    cells_are, were = ("cell that is", "was") if len(rows) == 1 else ("cells that are", "were")
+    return f"Column {column.name}: {len(rows)} {cells_are} {what} {were} taken as missing."
 
 
 _NOUNS: Final = {"continuous": "number", "integer": "number", "count": "count", "datetime": "date in its format"}
