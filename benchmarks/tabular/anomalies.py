@@ -57,7 +57,7 @@ def detected(train: np.ndarray, test: np.ndarray, seed: int, arguments: argparse
     """Scores, seconds and version of each of PyOD's detectors, on rows standardised by the training rows; none where they have been measured."""
     if (folder / f"{name}-{setting.replace(' ', '_')}-PyOD_KNN-{seed}.json").is_file():
         return {}
-    centre, scale = train.mean(0), np.where(train.std(0) > 0, train.std(0), 1)
+    centre, scale = train.mean(0), np.where(np.ptp(train, axis=0) > 0, train.std(0), 1)  # not std > 0: that of equal numbers is rounding
     with tempfile.TemporaryDirectory() as temporary:
         data, out = Path(temporary) / "rows.npz", Path(temporary) / "scores.npz"
         np.savez(data, train=(train - centre) / scale, test=(test - centre) / scale)

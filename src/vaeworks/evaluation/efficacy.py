@@ -53,7 +53,8 @@ def efficacy(train: DataFrame, test: DataFrame, kinds: Kinds, target: str, *, se
     found = score(y[:, place], np.arange(len(y)))
     generator = np.random.default_rng(seed)
     draws = [score(y[:, place], generator.integers(len(y), size=len(y))) for _ in range(bootstraps)]
-    return Efficacy(found, {name: float(np.nanstd([draw[name] for draw in draws], ddof=1)) for name in found}, len(y))
+    errors = {name: float(np.nanstd([draw[name] for draw in draws], ddof=1)) if bootstraps > 1 else float("nan") for name in found}
+    return Efficacy(found, errors, len(y))
 
 
 Score = Callable[[Floats, NDArray[np.int64]], dict[str, float]]
