@@ -78,7 +78,7 @@ class RecurrentEncoder(SequenceEncoder):
 class RecurrentDecoder(AutoregressiveDecoder):
     """z (N, D) -> ``Conditioned``: z sets the first state of every layer, is added to every token read, and to what each logit is made of.
 
-    width: size of a state. embedding, word_dropout: see ``AutoregressiveDecoder``; embedding None: ``width``. dropout: share of the numbers between layers that training leaves out.
+    width: size of a state. embedding, word_dropout, stray: see ``AutoregressiveDecoder``; embedding None: ``width``. dropout: share of the numbers between layers that training leaves out.
     """
 
     cell: ClassVar[Cell]
@@ -93,9 +93,12 @@ class RecurrentDecoder(AutoregressiveDecoder):
         embedding: Annotated[int, Field(gt=0)] | None = None,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         word_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        stray: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ):
         size, states = embedding or width, (2 if self.cell is nn.LSTM else 1) * layers
-        super().__init__(in_shape, out_shape, width=width, embedding=size, word_dropout=word_dropout, memory=(size + (states + 1) * width,))
+        super().__init__(
+            in_shape, out_shape, width=width, embedding=size, word_dropout=word_dropout, stray=stray, memory=(size + (states + 1) * width,)
+        )
         self.sizes = [size, width, states * width]
         self.body = recurrent(self.cell, size, width, layers, dropout)
         self.dropout = nn.Dropout(dropout)
