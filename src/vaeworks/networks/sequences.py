@@ -88,7 +88,12 @@ class AutoregressiveDecoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def forward(self, z: Tensor) -> Conditioned:
-        return Conditioned(self, self.code(z))
+        return Conditioned(self, self.remembered(z))
+
+    def remembered(self, z: Tensor) -> Tensor:
+        """What z (N, D) becomes: (N, ...)."""
+        memory: Tensor = self.code(z)
+        return memory
 
     def read(self, x: Tensor) -> Tensor:
         """Tokens (N, L') -> what stands before each, embedded: (N, L', embedding)."""
