@@ -26,7 +26,8 @@ def spectral_distance(trace: Trace, batch: Batch, windows: Windows) -> Tensor:
     x, mean = side_by_side(trace, batch)
     silent = mean.isnan() if batch.observed is None else mean.isnan() | ~batch.observed
     x, mean = x.masked_fill(silent, 0), mean.masked_fill(silent, 0)
-    return stft_distance(x.flatten(0, 1), mean.flatten(0, 1), windows).unflatten(0, mean.shape[:2])
+    distance: Tensor = stft_distance(x.flatten(0, 1), mean.flatten(0, 1), windows).unflatten(0, mean.shape[:2])
+    return distance
 
 
 class SpectralELBO(Objective):
