@@ -79,11 +79,23 @@ def test_rate_length_and_loudness_are_chosen_and_told(tmp_path) -> None:
     assert again.train.values[0].abs().max() / 32768 == pytest.approx(0.5, abs=0.01)
 
 
-def test_one_long_sound_does_not_make_all_long(tmp_path) -> None:
-    fill(tmp_path, (0.2,) * 100 + (30.0,))
+@pytest.mark.parametrize("others", [100, 8])
+def test_one_long_sound_does_not_make_all_long_and_is_named(others: int, tmp_path) -> None:
+    fill(tmp_path, (0.2,) * others + (30.0,))
     data = open_data(tmp_path, options=ALL)
     assert data.schema.samples == 2048
-    assert "1 longer cut" in told(data, "Length")
+    assert f"1 longer cut (--seconds: {others}.wav)" in told(data, "Length")
+
+
+def test_strict_keeps_a_sound_whole_or_refuses_to_cut_it(tmp_path) -> None:
+    fill(tmp_path, (0.2,) * 8 + (1.0,))
+    data = open_data(tmp_path, options=replace(ALL, strict=True))
+    assert data.schema.samples >= RATE
+    assert "no longer cut" in told(data, "Length")
+    with pytest.raises(DataError, match=r"1 sound longer \(8\.wav\) than the 0\.512 s that are kept.*--seconds.*--strict"):
+        open_data(tmp_path, options=replace(ALL, strict=True, seconds=0.5))
+    with pytest.raises(DataError, match=r"than the 0\.256 s that are kept of a sound: leave out --strict"):
+        read_items(tmp_path, open_data(tmp_path, options=ALL).schema, options=replace(ALL, strict=True))
 
 
 def test_folders_are_labels_and_a_split(tmp_path) -> None:

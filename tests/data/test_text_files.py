@@ -97,6 +97,11 @@ def test_more_than_memory_holds_is_left_and_told(tmp_path: Path, monkeypatch: py
         strings(written(tmp_path / "a.csv", path.read_text()))
 
 
+def test_one_line_too_long_is_no_question_of_encoding(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"of 1 lines, 1 longer than 1 MB \(line 1\): give text, an item a line$"):
+        strings(written(tmp_path / "a.txt", b"a" * (3 << 20)))
+
+
 def test_a_truncated_archive(tmp_path: Path) -> None:
     whole = gzip.compress("\n".join(f"line {i * i}" for i in range(20_000)).encode())
     path = written(tmp_path / "a.txt.gz", whole[: len(whole) // 2])

@@ -21,7 +21,8 @@ ENCODERS: dict[str, list[dict[str, Any]]] = {
     "lstm": RECURRENT,
     "transformer": [{"width": 8, "layers": 2, "heads": 2}, {"width": 7, "layers": 1, "heads": 1}],
 }
-WRITERS: dict[str, list[dict[str, Any]]] = ENCODERS
+PLANNED: list[dict[str, Any]] = [{"width": 6, "layers": 2, "embedding": 4, "plan": 3}]
+WRITERS: dict[str, list[dict[str, Any]]] = ENCODERS | {"gru": RECURRENT + PLANNED, "lstm": [*RECURRENT, {"width": 6, "plan": 3}]}
 """Decoders that write token by token."""
 DECODERS = WRITERS | {"parallel": [{"width": 8, "layers": 2, "heads": 2}], "mlp": [{"hidden": (6,)}]}
 

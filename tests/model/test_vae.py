@@ -167,3 +167,30 @@ def test_state_round_trips_and_holds_no_constants() -> None:
         torch.manual_seed(2)
         weights.append(vae(batch, 2).log_weight(batch))
     assert torch.equal(*weights)
+
+
+class Seen(nn.Module):
+    """Keeps what it is given."""
+
+    stray = 0.4
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        self.z = z
+        return z.new_zeros(len(z), 1, 2, 2)
+
+
+def test_training_turns_that_share_of_the_codes_towards_noise_and_leaves_context_and_scale() -> None:
+    torch.manual_seed(0)
+    network = Seen()
+    decoder = Decoder(network, BernoulliLikelihood((1, 2, 2), levels=2), context_size=2)
+    z, context = torch.randn(4000, 6), torch.rand(4000, 2)
+    decoder(z, context)
+    moved = (network.z[:, :6] != z).any(1)
+    torch.testing.assert_close(network.z[:, 6:], context, atol=0, rtol=0)
+    torch.testing.assert_close(network.z[~moved, :6], z[~moved], atol=0, rtol=0)
+    assert moved.float().mean().item() == pytest.approx(0.4, abs=0.03)
+    strays = network.z[moved, :6]
+    assert strays.square().mean().item() == pytest.approx(1, abs=0.05)
+    assert (strays * z[moved]).mean().item() == pytest.approx(2 / math.pi, abs=0.03)  # the mean of cos a
+    decoder.eval()(z, context)
+    torch.testing.assert_close(network.z[:, :6], z, atol=0, rtol=0)

@@ -43,6 +43,21 @@ def test_a_code_reaches_every_position_and_every_layer(kind: type[Autoregressive
         assert (gradient != 0).all()
 
 
+@pytest.mark.parametrize("kind", [GRUDecoder, LSTMDecoder])
+def test_a_plan_tells_each_position_of_its_own(kind: type[AutoregressiveDecoder]) -> None:
+    """What is planned for a position moves its logits and those after it, none before."""
+    torch.manual_seed(0)
+    network = kind((3,), (6, 7), width=8, plan=2).eval()  # type: ignore[call-arg]
+    memory = network.remembered(torch.randn(1, 3)).detach().requires_grad_()
+    assert memory.shape[1] == network.code(torch.zeros(1, 3)).shape[1] + 6 * 2
+    hidden = network.hidden(memory, torch.randint(0, 7, (1, 6)))
+    for place in range(6):
+        (gradient,) = torch.autograd.grad(hidden[0, place].square().sum(), memory, retain_graph=True)
+        reached = gradient[0, -12:].unflatten(0, (6, 2)).any(1)
+        assert reached.tolist() == [later <= place for later in range(6)]
+    assert kind((0,), (6, 7), width=8, plan=2).remembered(torch.zeros(4, 0)).shape[0] == 4  # type: ignore[call-arg]
+
+
 def test_a_width_that_heads_cannot_share_names_the_cure() -> None:
     with pytest.raises(ValueError, match=r"width=10 does not divide among heads=4: make width a multiple of heads"):
         TransformerEncoder((5, 7), (2,), width=10)

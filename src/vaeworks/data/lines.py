@@ -23,6 +23,7 @@ _CHUNK: Final = 1 << 20
 _SHOWN: Final = 5
 _ODD: Final = 0.2
 """A file with a larger share of lines that are no text is no text."""
+_LONG: Final = f"longer than {LONGEST >> 20} MB"
 _MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 """What the first bytes of a file say of its encoding; UTF-8 where they say nothing."""
 
@@ -88,7 +89,7 @@ class TextFile:
     def _line(self, line: bytes, too_long: bool) -> Iterator[tuple[int, str]]:
         self.count += 1
         if too_long or len(line) > LONGEST:
-            self.skip(f"longer than {LONGEST >> 20} MB")
+            self.skip(_LONG)
         elif b"\0" in line:
             self.skip("with NUL bytes")
         else:
@@ -112,9 +113,10 @@ class TextFile:
         """DataError where too many lines were passed over for the file to be text, or any was and ``strict``."""
         odd = sum(map(len, self.passed.values()))
         if odd > _ODD * self.count:
+            cure = f"; if it is in another encoding, such as Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {self.name}"
             raise DataError(
-                f"{self.path} is no text in UTF-8 that can be read: of {self.count} lines, {self._faults()}: give text; "
-                f"if it is in another encoding, such as Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {self.name}"
+                f"{self.path} is no text in UTF-8 that can be read: of {self.count} lines, {self._faults()}: give text, an item a line"
+                f"{cure if set(self.passed) != {_LONG} else ''}"
             )
         if strict and (odd or self.ended):
             raise DataError(f"{self.path}: {' and '.join(filter(None, (self._faults(), self.ended)))}: mend the file, or leave out --strict")

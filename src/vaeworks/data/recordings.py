@@ -19,6 +19,7 @@ from vaeworks.data.raw import Raw
 from vaeworks.data.reading import count, each, first, refuse
 from vaeworks.data.sound_files import Header, Sound, look, read_sound
 from vaeworks.data.walk import few
+from vaeworks.errors import DataError
 from vaeworks.model import AudioSchema
 from vaeworks.model.audio_schema import Loudness
 
@@ -81,7 +82,7 @@ def load_recordings(recordings: Sequence[Recording], what: str, like: AudioSchem
     """The sounds that can be read, int16 samples (N, 1, T), and their rate in Hz.
 
     Rate, length, loudness and trim are those of ``like``; without it, of the options, or chosen from the sounds. DataError where none can be read, or where one cannot and
-    ``options.strict``.
+    ``options.strict``, or one would be cut and ``options.strict``.
     """
     names = [recording.name for recording in recordings]
     files = all(isinstance(recording.held, Path) for recording in recordings)
@@ -114,16 +115,23 @@ def load_recordings(recordings: Sequence[Recording], what: str, like: AudioSchem
 
     own = np.array([len(t.values) for t in taken], dtype=np.int64)
     length = like.samples if like else _length(own, rate, options)
+    long = [t.more or len(t.values) > length for t in taken]
+    held = [names[i] for i in kept]
+    if any(long) and options.strict:
+        raise DataError(
+            f"{what}: {_those(held, long, '{0} longer ({1})')} than the {length / rate:.3g} s that are kept of a sound: "
+            f"{'' if like else 'keep more with --seconds, or '}leave out --strict, and they are cut"
+        )
     values = np.zeros((len(taken), 1, length), dtype=np.int16)
     for row, t in zip(values[:, 0], taken, strict=True):
         row[: len(t.values)] = t.values[:length]
     lengths = np.minimum(own, length)
     raw = Raw(values, 0, what, names=tuple(names[i] for i in kept), keys=np.array([t.key for t in taken], dtype="S16"), lengths=lengths)
 
-    held, kinds = [names[i] for i in kept], [headers[i] for i in kept]
+    kinds = [headers[i] for i in kept]
     raw = raw.note(
         *_heard(what, held, kinds, taken, rate, chosen),
-        f"Length: {length / rate:.3g} s ({length} samples); {sum(t.more or len(t.values) > length for t in taken) or 'no'} longer cut (--seconds), "
+        f"Length: {length / rate:.3g} s ({length} samples); {sum(long) or 'no'} longer cut (--seconds{': ' + few(_marked(held, long)) if 0 < sum(long) <= 5 else ''}), "
         f"{int((lengths < length).sum()) or 'no'} shorter padded, and the padding is not learned.",
         *_changed(held, taken, loudness, trim),
         f"Skipped {count(len(failed), 'sound')}: {first(failed, names)}." if failed else "",
@@ -156,9 +164,13 @@ def _changed(names: Sequence[str], taken: Sequence[_Taken], loudness: Loudness, 
     ]
 
 
+def _marked(names: Sequence[str], flags: Sequence[bool]) -> list[str]:
+    return [name for name, flag in zip(names, flags, strict=True) if flag]
+
+
 def _those(names: Sequence[str], flags: Sequence[bool], told: str) -> str:
     """``told`` with how many names are flagged and the first of them; nothing where none is."""
-    marked = [name for name, flag in zip(names, flags, strict=True) if flag]
+    marked = _marked(names, flags)
     return told.format(count(len(marked), "sound"), few(marked) + (", ..." if len(marked) > 5 else "")) if marked else ""
 
 
@@ -189,9 +201,9 @@ def _length(lengths: NDArray[np.int64], rate: int, options: Options) -> int:
     """Samples of one item: as asked; else the longest, unless that is far beyond 99% of them."""
     if options.seconds is not None:
         return max(_whole(options.seconds * rate, rate), _FEWEST * hop_of(rate))
-    most = float(np.quantile(lengths, _NEARLY_ALL))
+    most = float(np.quantile(lengths, _NEARLY_ALL, method="lower"))  # of few sounds the second longest, however long one is
     longest = float(lengths.max())
-    return max(_whole(longest if longest <= _SLACK * most else most, rate), _FEWEST * hop_of(rate))
+    return max(_whole(longest if options.strict or longest <= _SLACK * most else most, rate), _FEWEST * hop_of(rate))
 
 
 def _whole(samples: float, rate: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import torch
@@ -83,14 +84,20 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """z (..., D) -> p(x | z), batch shape (...); with a context (B, C), p(x | z, context).
 
-    ``network`` is any module from (N, D + C) to (N, *likelihood.parameter_shape).
+    ``network`` is any module from (N, D + C) to (N, *likelihood.parameter_shape). Where it has a ``stray``, training turns that share of the codes towards noise,
+    z cos a + u sin a with u ~ N(0, I) and a uniform in [0, pi / 2], so that the decoder learns what to write at codes that are no item's: the more a code tells, the less of the
+    prior's volume do the posteriors of items cover, and elsewhere a decoder that trusts its code writes what is no item.
     """
 
     def __init__(self, network: nn.Module, likelihood: Likelihood, *, context_size: int = 0):
         super().__init__()
         self.network, self.likelihood, self.context_size = network, likelihood, context_size
+        self.stray: float = getattr(network, "stray", 0.0)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Observable:
+        if self.training and self.stray and z.shape[-1]:
+            angle = torch.rand_like(z[..., :1]) * (math.pi / 2) * (torch.rand_like(z[..., :1]) < self.stray)
+            z = angle.cos() * z + angle.sin() * torch.randn_like(z)
         if self.context_size:
             z = torch.cat([z, given(context, self.context_size).expand(*z.shape[:-1], -1)], -1)
         features = self.network(z.flatten(0, -2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Annotated, ClassVar
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vaeworks.networks.base import initialise
+from vaeworks.networks.mlp import MLP
 from vaeworks.networks.sequences import AutoregressiveDecoder, Embedding, SequenceEncoder
 
 __all__ = ["GRUDecoder", "GRUEncoder", "LSTMDecoder", "LSTMEncoder", "RecurrentDecoder", "RecurrentEncoder", "recurrent"]
@@ -78,7 +80,9 @@ class RecurrentEncoder(SequenceEncoder):
 class RecurrentDecoder(AutoregressiveDecoder):
     """z (N, D) -> ``Conditioned``: z sets the first state of every layer, is added to every token read, and to what each logit is made of.
 
-    width: size of a state. embedding, word_dropout: see ``AutoregressiveDecoder``; embedding None: ``width``. dropout: share of the numbers between layers that training leaves out.
+    plan: size of what z tells of each position, by a fully connected layer of 16 times as many units: added, by linear maps, to the token read there and to what the logits are made
+    of; 0 leaves it to the states to carry all to where it is needed. A plan brings back short items as they were after a fraction of the training.
+    width: size of a state. embedding, word_dropout, stray: see ``AutoregressiveDecoder``; embedding None: ``width``. dropout: share of the numbers between layers that training leaves out.
     """
 
     cell: ClassVar[Cell]
@@ -93,28 +97,51 @@ class RecurrentDecoder(AutoregressiveDecoder):
         embedding: Annotated[int, Field(gt=0)] | None = None,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         word_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        stray: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        plan: Annotated[int, Field(ge=0)] = 0,
     ):
         size, states = embedding or width, (2 if self.cell is nn.LSTM else 1) * layers
-        super().__init__(in_shape, out_shape, width=width, embedding=size, word_dropout=word_dropout, memory=(size + (states + 1) * width,))
+        super().__init__(
+            in_shape, out_shape, width=width, embedding=size, word_dropout=word_dropout, stray=stray, memory=(size + (states + 1) * width,)
+        )
         self.sizes = [size, width, states * width]
+        self.plan, self.marks = None, None
+        if plan and in_shape[0]:
+            self.plan = MLP(in_shape, (self.length, plan), hidden=(16 * plan,), activation="silu")
+            self.marks = nn.Linear(plan, size + width, bias=False)
+            initialise([self.marks], "tanh")
         self.body = recurrent(self.cell, size, width, layers, dropout)
         self.dropout = nn.Dropout(dropout)
 
+    def remembered(self, z: Tensor) -> Tensor:
+        memory: Tensor = self.code(z)
+        return memory if self.plan is None else torch.cat([memory, self.plan(z).flatten(1)], -1)
+
+    def _parts(self, memory: Tensor, places: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """What is added to tokens and to what logits are made of, at ``places``, (N, 1 or more, size), and the states (N, ...)."""
+        to_input, to_output, states, plan = memory.tensor_split(list(itertools.accumulate(self.sizes)), -1)
+        to_input, to_output = to_input[:, None], to_output[:, None]
+        if self.marks is not None:
+            marks = self.marks(plan.unflatten(1, (self.length, -1))[:, places]).split(self.sizes[:2], -1)
+            to_input, to_output = to_input + marks[0], to_output + marks[1]
+        return to_input, to_output, states
+
     def hidden(self, memory: Tensor, x: Tensor) -> Tensor:
-        to_input, to_output, _ = memory.split(self.sizes, -1)
-        out, _ = self._run(self.dropout(self.read(x) + to_input[:, None]), self.start(memory))
-        made: Tensor = self.dropout(out) + to_output[:, None]
+        to_input, to_output, _ = self._parts(memory, slice(x.shape[1]))
+        out, _ = self._run(self.dropout(self.read(x) + to_input), self.start(memory))
+        made: Tensor = self.dropout(out) + to_output
         return made
 
     def start(self, memory: Tensor) -> list[Tensor]:
-        states: Tensor = memory.split(self.sizes, -1)[2].unflatten(1, (-1, self.body.num_layers, self.body.hidden_size))
+        first_state = sum(self.sizes[:2])
+        states: Tensor = memory[:, first_state : first_state + self.sizes[2]].unflatten(1, (-1, self.body.num_layers, self.body.hidden_size))
         first, *cells = states.unbind(1)
         return [first.tanh(), *cells]
 
     def step(self, memory: Tensor, state: list[Tensor], token: Tensor | None, t: int) -> Tensor:
-        to_input, to_output, _ = memory.split(self.sizes, -1)
-        out, state[:] = self._run((self.read_one(token, len(memory)) + to_input)[:, None], state)
-        made: Tensor = out[:, 0] + to_output
+        to_input, to_output, _ = self._parts(memory, slice(t, t + 1))
+        out, state[:] = self._run(self.read_one(token, len(memory))[:, None] + to_input, state)
+        made: Tensor = (out + to_output)[:, 0]
         return made
 
     def _run(self, sequence: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:

@@ -63,14 +63,23 @@ class AutoregressiveDecoder(nn.Module):
     width: the size that logits are made of. embedding: the size of a token's embedding; where it is ``width``, input and output share one table.
     word_dropout: share of the tokens that the network reads, not of those it is asked for, which training replaces by a learned vector, so that z has something to tell
     (Bowman et al. 2016, arXiv:1511.06349).
+    stray: share of the codes that training turns towards noise, see ``Decoder``.
     """
 
     def __init__(
-        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], *, width: int, embedding: int, word_dropout: float, memory: tuple[int, ...]
+        self,
+        in_shape: tuple[int, ...],
+        out_shape: tuple[int, ...],
+        *,
+        width: int,
+        embedding: int,
+        word_dropout: float,
+        stray: float,
+        memory: tuple[int, ...],
     ):
         super().__init__()
         self.length, vocabulary = out_shape
-        self.word_dropout = word_dropout
+        self.word_dropout, self.stray = word_dropout, stray
         self.embedding = Embedding(vocabulary, embedding)
         self.begin = nn.Parameter(torch.randn(embedding))
         self.dropped = nn.Parameter(torch.randn(embedding)) if word_dropout else None
@@ -79,7 +88,12 @@ class AutoregressiveDecoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def forward(self, z: Tensor) -> Conditioned:
-        return Conditioned(self, self.code(z))
+        return Conditioned(self, self.remembered(z))
+
+    def remembered(self, z: Tensor) -> Tensor:
+        """What z (N, D) becomes: (N, ...)."""
+        memory: Tensor = self.code(z)
+        return memory
 
     def read(self, x: Tensor) -> Tensor:
         """Tokens (N, L') -> what stands before each, embedded: (N, L', embedding)."""

@@ -104,7 +104,8 @@ class TransformerEncoder(SequenceEncoder):
 class TransformerDecoder(AutoregressiveDecoder):
     """z (N, D) -> ``Conditioned``: layers in which each position attends to those before it; a linear map of z is added to what every layer reads, and to what the logits are made of.
 
-    dropout: share of the numbers that training leaves out of what each part adds. word_dropout: see ``AutoregressiveDecoder``. Input and output embeddings are one table.
+    dropout: share of the numbers that training leaves out of what each part adds. word_dropout, stray: see ``AutoregressiveDecoder``. Input and output embeddings are one
+    table.
     """
 
     def __init__(
@@ -117,8 +118,9 @@ class TransformerDecoder(AutoregressiveDecoder):
         heads: Annotated[int, Field(gt=0)] = 4,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         word_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        stray: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ):
-        super().__init__(in_shape, out_shape, width=width, embedding=width, word_dropout=word_dropout, memory=(layers + 1, width))
+        super().__init__(in_shape, out_shape, width=width, embedding=width, word_dropout=word_dropout, stray=stray, memory=(layers + 1, width))
         self.heads, self.positions = heads, _positions(self.length, width)
         self.layers = _layers_of(layers, width, heads, dropout)
         self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)

@@ -12,7 +12,22 @@ from vaeworks.objectives.schedules import Schedule
 from vaeworks.signals import stft_distance
 from vaeworks.trace import Batch, Trace
 
-__all__ = ["SpectralELBO"]
+__all__ = ["SpectralELBO", "spectral_distance"]
+
+Windows = tuple[Annotated[int, Field(ge=4)], ...]
+
+
+def spectral_distance(trace: Trace, batch: Batch, windows: Windows) -> Tensor:
+    """The multi-resolution STFT distance of E[x | z] from x, waveforms, (K, B). What is missing, or past the end, is silent in both."""
+    if batch.x.dim() != 3:
+        raise ValueError(
+            f"a spectral distance compares waveforms, and an item is of shape {tuple(batch.x.shape[1:])}: use another objective, such as 'elbo'"
+        )
+    x, mean = side_by_side(trace, batch)
+    silent = mean.isnan() if batch.observed is None else mean.isnan() | ~batch.observed
+    x, mean = x.masked_fill(silent, 0), mean.masked_fill(silent, 0)
+    distance: Tensor = stft_distance(x.flatten(0, 1), mean.flatten(0, 1), windows).unflatten(0, mean.shape[:2])
+    return distance
 
 
 class SpectralELBO(Objective):
@@ -27,7 +42,7 @@ class SpectralELBO(Objective):
         self,
         *,
         strength: Annotated[float, Field(ge=0)] = 100.0,
-        windows: tuple[Annotated[int, Field(ge=4)], ...] = (64, 256, 1024),
+        windows: Windows = (64, 256, 1024),
         beta: Annotated[float, Field(ge=0)] = 1.0,
         analytic: bool = True,
         samples: Annotated[int, Field(gt=0)] = 1,
@@ -37,14 +52,7 @@ class SpectralELBO(Objective):
         self.strength, self.windows, self.beta, self.analytic = strength, windows, beta, analytic
 
     def forward(self, trace: Trace, batch: Batch, weight: Tensor | float = 1.0) -> Loss:
-        if batch.x.dim() != 3:
-            raise ValueError(
-                f"spectral-elbo compares waveforms, and an item is of shape {tuple(batch.x.shape[1:])}: use another objective, such as 'elbo'"
-            )
+        distance = spectral_distance(trace, batch, self.windows)
         log_likelihood, kl = trace.log_likelihood(batch), kl_of(trace, analytic=self.analytic)
-        x, mean = side_by_side(trace, batch)
-        silent = mean.isnan() if batch.observed is None else mean.isnan() | ~batch.observed
-        x, mean = x.masked_fill(silent, 0), mean.masked_fill(silent, 0)
-        distance = stft_distance(x.flatten(0, 1), mean.flatten(0, 1), self.windows).unflatten(0, mean.shape[:2])
         value = self.beta * weight * kl.mean() - log_likelihood.mean() + self.strength * distance.mean()
         return Loss(value, bound_terms(log_likelihood, kl) | {"spectral_distance": distance.detach()})

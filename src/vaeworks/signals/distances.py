@@ -7,16 +7,22 @@ from torch import Tensor
 
 from vaeworks.signals.stft import stft
 
-__all__ = ["log_spectral_distance", "si_sdr", "stft_distance"]
+__all__ = ["log_magnitude", "log_spectral_distance", "si_sdr", "stft_distance"]
 
 FLOOR = 1e-4
 """Magnitudes below this, of a transform scaled so that a full-scale sine has magnitude 1, are silence: -80 dB."""
 
 
 def _magnitude(x: Tensor, window: int) -> Tensor:
-    """(N, C, T) -> (N, C, bins, frames), with a hop of a quarter of the window; a sine of amplitude 1 in the middle of a bin has magnitude 1."""
-    shape = torch.hann_window(window, dtype=x.dtype, device=x.device)
-    return stft(x, shape, max(window // 4, 1)).abs() * (4 / window)
+    """(N, C, T) -> (N, C, bins, frames), -80 dB at least, with a hop of a quarter of the window; a sine of amplitude 1 in the middle of a bin has magnitude 1."""
+    shape = torch.hann_window(window, dtype=x.dtype, device=x.device) * (4 / window)
+    parts = torch.view_as_real(stft(x, shape, max(window // 4, 1)))
+    return parts.square().sum(-1).clamp_min(FLOOR**2).sqrt()  # a third of the time of a complex number's abs and its slope
+
+
+def log_magnitude(x: Tensor, window: int) -> Tensor:
+    """(N, C, T) -> (N, C, bins, frames): the logarithm of the magnitudes of a transform whose hop is a quarter of its window, -80 dB at least; 0 is a full-scale sine's."""
+    return _magnitude(x, window).log()
 
 
 def stft_distance(x: Tensor, y: Tensor, windows: tuple[int, ...] = (64, 256, 1024)) -> Tensor:
@@ -30,7 +36,7 @@ def stft_distance(x: Tensor, y: Tensor, windows: tuple[int, ...] = (64, 256, 102
         # the square root's slope at zero would be infinite
         convergence = ((a - b).square().sum((-3, -2, -1)) + FLOOR**2).sqrt() - FLOOR
         size = (a.square().sum((-3, -2, -1)) + FLOOR**2).sqrt()
-        total = total + convergence / size + (a.clamp_min(FLOOR).log() - b.clamp_min(FLOOR).log()).abs().mean((-3, -2, -1))
+        total = total + convergence / size + (a.log() - b.log()).abs().mean((-3, -2, -1))
     return total / len(windows)
 
 
@@ -42,5 +48,5 @@ def si_sdr(x: Tensor, y: Tensor) -> Tensor:
 
 def log_spectral_distance(x: Tensor, y: Tensor, window: int = 256) -> Tensor:
     """The log-spectral distance of y from x, (N, C, T), in dB: (N,). Root of the mean square over frequencies, mean over frames; -80 dB is silence (Gray & Markel 1976)."""
-    difference = 20 * torch.log10(_magnitude(x, window).clamp_min(FLOOR) / _magnitude(y, window).clamp_min(FLOOR))
+    difference = 20 * torch.log10(_magnitude(x, window) / _magnitude(y, window))
     return difference.square().mean(-2).sqrt().mean((-2, -1))
