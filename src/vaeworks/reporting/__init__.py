@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaeworks.model import Schema
 from vaeworks.reporting.exhibits import Exhibit
+from vaeworks.reporting.heatmaps import heat_map_sheet
 from vaeworks.reporting.latent_map import latent_map, quantile_grid
 from vaeworks.reporting.pictures import Pictures, grid, png, rows, save_png
 from vaeworks.reporting.report import Report, render, save_report
@@ -14,7 +15,7 @@ from vaeworks.reporting.sounds import Sounds
 from vaeworks.reporting.texts import Texts
 
 __all__ = [
-    "EXHIBITS", "Exhibit", "Pictures", "Report", "Sounds", "Texts", "exhibit", "grid", "latent_map", "png", "quantile_grid", "render", "rows", "save_png", "save_report",
+    "EXHIBITS", "Exhibit", "Pictures", "Report", "Sounds", "Texts", "exhibit", "grid", "heat_map_sheet", "latent_map", "png", "quantile_grid", "render", "rows", "save_png", "save_report",
 ]  # fmt: skip
 
 EXHIBITS: dict[str, type[Exhibit[Any]]] = {"image": Pictures, "text": Texts, "audio": Sounds}
