@@ -161,7 +161,12 @@ def test_an_autoencoder_has_no_scores(point: vw.Model) -> None:
 
 def test_saved_and_loaded_it_is_the_same(model: vw.Model, tmp_path: Path) -> None:
     again = vw.load(model.save(tmp_path / "deep" / "folder"))
-    assert sorted(path.name for path in (tmp_path / "deep" / "folder").iterdir()) == ["model.safetensors", "recipe.toml", "schema.json"]
+    assert sorted(path.name for path in (tmp_path / "deep" / "folder").iterdir()) == [
+        "calibration.safetensors",
+        "model.safetensors",
+        "recipe.toml",
+        "schema.json",
+    ]
     assert again.schema == model.schema
     assert again.recipe.values == model.recipe.values
     assert torch.equal(again.sample(3, seed=0), model.sample(3, seed=0))

@@ -21,7 +21,7 @@ from vaeworks.model import VAE, AudioSchema, ImageSchema, Schema, TextSchema
 
 __all__ = ["Background", "Compressor", "Frequencies", "Independent", "fit_background", "restore_background"]
 
-STEPS = 500
+STEPS = 300
 """Steps of Adam that fit an ``Independent``."""
 NUMBERS = 500_000
 """Coordinates in one of them."""
