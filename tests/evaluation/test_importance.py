@@ -183,6 +183,55 @@ def test_what_is_missing_is_integrated_out() -> None:
     assert np.abs(deviation).max() < 5
 
 
+PROPOSALS = [{"diagonal": True, "wide": 1.6}, {"wide": 1.5, "shift": 0.1}]
+own_streams = pytest.mark.parametrize("proposal", PROPOSALS, ids=["noise by hand", "one at a time"])
+
+
+@own_streams
+@pytest.mark.parametrize("samples", [7, 300])
+def test_an_items_figures_do_not_depend_on_its_company(proposal: dict[str, float], samples: int) -> None:
+    x, vae, seeds = items(45), model(**proposal), list(range(100, 145))
+    together = log_prob(vae, Batch(x), samples, seeds=seeds)
+    for order in (torch.arange(45).flip(0), torch.tensor([3]), torch.arange(20, 41)):
+        batches = [Batch(x[part]) for part in order.split(17)]
+        other = log_prob(vae, batches, samples, seeds=[seeds[i] for i in order])
+        for name in ("value", "standard_error", "effective_sample_size", "elbo", "log_likelihood"):
+            np.testing.assert_allclose(getattr(other, name), getattr(together, name)[order], rtol=1e-10, err_msg=name)
+    assert not torch.isclose(together.value, log_prob(vae, Batch(x), samples, seeds=[s + 1 for s in seeds]).value, rtol=1e-6).any()
+
+
+@own_streams
+def test_streams_of_their_own_are_as_good(proposal: dict[str, float]) -> None:
+    x = items(150)
+    result = log_prob(model(**proposal), Batch(x), 1000, seeds=range(150))
+    deviation = (result.value.numpy() - truth(x)) / result.standard_error.numpy()
+    assert np.abs(deviation).max() < 5
+    assert 0.8 < deviation.std() < 1.2
+    assert abs(deviation.mean()) < 4.5 / math.sqrt(150), "errors of different items are independent"
+
+
+@pytest.mark.parametrize("seeds", [None, range(12)], ids=["stream", "own streams"])
+def test_terms_are_what_each_coordinate_adds_under_the_posterior(seeds: range | None) -> None:
+    """E[log p(x_i | z)] under p(z | x) = N(m, C): log N(x_i; w_i m + b_i, s^2) - w_i C w_i / 2 s^2, from a proposal that is none of the posterior; 0 where nothing is observed."""
+    x = items(12)
+    found = log_prob(model(diagonal=True, wide=1.8), Batch(x), 20_000, terms=True, seeds=seeds)
+    exact = model().encoder(x)
+    spread = (WEIGHT @ exact.covariance_matrix[0] @ WEIGHT.T).diagonal() / (2 * SCALE**2)
+    expected = Normal(exact.mean @ WEIGHT.T + BIAS, SCALE).log_prob(x) - spread
+    assert found.terms is not None
+    np.testing.assert_allclose(found.terms, expected, atol=0.15)
+    np.testing.assert_allclose((found.terms - expected).mean(), 0, atol=0.01)
+    plain = log_prob(model(diagonal=True, wide=1.8), Batch(x), 20_000, seeds=seeds)
+    assert plain.terms is None
+    if seeds is not None:
+        np.testing.assert_allclose(plain.value, found.value, rtol=1e-10)
+    observed = torch.rand(12, X) < 0.5
+    part = log_prob(model(wide=1.3), Batch(x, observed), 50, terms=True, seeds=seeds).terms
+    assert part is not None
+    assert (part[~observed] == 0).all()
+    assert (part[observed] != 0).all()
+
+
 def test_extreme_items_stay_finite() -> None:
     """log p(x) of -5 million nats, where weights underflow, is still right to one part in a million."""
     x = items(5) + 1000

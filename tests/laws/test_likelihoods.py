@@ -99,6 +99,18 @@ def test_masking_is_marginalising(name: str, case: Case) -> None:
 
 
 @law
+def test_terms_add_up(name: str, case: Case) -> None:
+    """What each coordinate adds is the log-probability together, and nothing where nothing is observed."""
+    for p in distributions(name, case)[:3]:
+        x, observed = p.sample((3,)), torch.rand(3, *case.event) < 0.5
+        torch.testing.assert_close(p.terms(x).flatten(1).sum(1), p.log_prob(x))
+        part, holes = p.marginal(observed), x.masked_fill(~observed, torch.nan)
+        assert part.terms(holes).shape == x.shape
+        torch.testing.assert_close(part.terms(holes).flatten(1).sum(1), part.log_prob(holes))
+        assert (part.terms(holes)[~observed] == 0).all()
+
+
+@law
 def test_all_observed_changes_nothing_and_nothing_observed_is_certain(name: str, case: Case) -> None:
     p = distributions(name, case)[0]
     x, everything = p.sample(), torch.ones(case.event, dtype=torch.bool)

@@ -89,12 +89,22 @@ class DiscretisedLogisticMixture(Observable):
         return DiscretisedLogisticMixture(self.logits, self.loc, self.log_scale, self.levels, observed)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        return self._pixels(value).sum((-2, -1))
+
+    def terms(self, value: Tensor) -> Tensor:
+        """A pixel's term is shared by its observed channels, which do not add up by themselves."""
+        here = torch.ones(self.event_shape, device=value.device) if self.observed is None else self.observed
+        share = here / here.sum(-3, keepdim=True).clamp_min(1)
+        return self._pixels(value).unsqueeze(-3) * share.to(value)
+
+    def _pixels(self, value: Tensor) -> Tensor:
+        """log p of the observed channels of every pixel, (..., H, W)."""
         if self.observed is not None:
             value = value.masked_fill(~self.observed, 0)
         terms = discretised_logistic_log_prob(value.unsqueeze(-4), self.loc, self.log_scale, self.levels)
         if self.observed is not None:
             terms = terms.masked_fill(~self.observed.unsqueeze(-4), 0)
-        return (terms.sum(-3) + F.log_softmax(self.logits, -3)).logsumexp(-3).sum((-2, -1))
+        return (terms.sum(-3) + F.log_softmax(self.logits, -3)).logsumexp(-3)
 
     @property
     def mean(self) -> Tensor:

@@ -25,6 +25,13 @@ class Observable(Distribution):
         """The one item that stands for the distribution, batch shape (..., *event): its mean, or the most probable where items are symbols."""
         return self.mean
 
+    def terms(self, value: Tensor) -> Tensor:
+        """What each coordinate of ``value`` (..., *event) adds to its log-probability, in nats, zero where nothing is observed: (..., *event). Their sum is ``log_prob``.
+
+        Raises NotImplementedError where no single coordinates can be told to add anything.
+        """
+        raise NotImplementedError(f"the log-probability of {type(self).__name__} is no sum over coordinates")
+
     def coordinates(self) -> Distribution:
         """The same as one independent distribution per coordinate, batch shape (..., *event); NotImplementedError where coordinates depend on each other."""
         raise NotImplementedError(f"{type(self).__name__} does not factorise over coordinates")
@@ -65,10 +72,14 @@ class Factorised(Observable):
             if together is not None:
                 total: Tensor = together(value, self.event_dims)
                 return total
-            terms = self.base.log_prob(value)
-        else:  # zero lies in every support, so that what is missing (NaN, even) meets neither value nor gradient
-            terms = self.base.log_prob(value.masked_fill(~self.observed, 0)).masked_fill(~self.observed, 0)
+        terms = self.terms(value)
         return terms.flatten(terms.dim() - self.event_dims).sum(-1)
+
+    def terms(self, value: Tensor) -> Tensor:
+        if self.observed is None:
+            return self.base.log_prob(value)
+        # zero lies in every support, so that what is missing (NaN, even) meets neither value nor gradient
+        return self.base.log_prob(value.masked_fill(~self.observed, 0)).masked_fill(~self.observed, 0)
 
     def marginal(self, observed: Tensor | None) -> Factorised:
         return Factorised(self.base, self.event_dims, observed)

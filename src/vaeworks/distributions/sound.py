@@ -43,6 +43,19 @@ class Sound(Observable):
         return torch.where(place < end.view(*end.shape, *(1 for _ in self.event_shape)), x, torch.nan)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        terms, log_length, _ = self._parts(value)
+        return terms.flatten(terms.dim() - len(self.event_shape)).sum(-1) + log_length
+
+    def terms(self, value: Tensor) -> Tensor:
+        """The length's term is shared by the rows of the last place before the end."""
+        terms, log_length, end = self._parts(value)
+        place = torch.arange(self.event_shape[-1], device=value.device)
+        ones = (1,) * len(self.event_shape)
+        last = (place == (end - 1).view(*end.shape, *ones)) / self.event_shape[:-1].numel()
+        return terms + last.to(terms) * log_length.view(*log_length.shape, *ones)
+
+    def _parts(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log p of every coordinate (..., *event), zero where it is hidden; log p(length) (...); and where each sound ends."""
         if self.observed is None:
             end = self._until(~value.isnan())
             place = torch.arange(self.event_shape[-1], device=value.device)
@@ -54,7 +67,7 @@ class Sound(Observable):
         length = ((end - 1) // self.step).clamp_min(0)
         log_p = self.logits.log_softmax(-1)
         log_length = log_p.expand(*torch.broadcast_shapes(length.shape, self.batch_shape), -1).gather(-1, self._index(length)).squeeze(-1)
-        return terms.flatten(terms.dim() - len(self.event_shape)).sum(-1) + log_length.masked_fill(end == 0, 0)
+        return terms, log_length.masked_fill(end == 0, 0), end
 
     def _index(self, length: Tensor) -> Tensor:
         return length.expand(torch.broadcast_shapes(length.shape, self.batch_shape)).unsqueeze(-1)

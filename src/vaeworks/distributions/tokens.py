@@ -105,6 +105,9 @@ class TokenSequence(Observable):
                 return self._log_prob_with_gaps(self.features, value, observed)
         return self.log_prob_terms(value).sum(-1)
 
+    def terms(self, value: Tensor) -> Tensor:
+        return self.log_prob_terms(value)
+
     def log_prob_terms(self, value: Tensor) -> Tensor:
         """log p(x_t | x_<t) for each token of x (..., L'), END included, in nats, and zero beyond: (..., *batch, L')."""
         counted = through_end(value, self.observed)

@@ -58,6 +58,11 @@ class Schema:
         return int(torch.Size(self.shape).numel())
 
     @property
+    def coordinate_names(self) -> tuple[str, ...]:
+        """A name for each coordinate of x, where coordinates are columns that people know; empty elsewhere."""
+        return ()
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one item as a network of real numbers sees it."""
         return self.shape

@@ -73,6 +73,12 @@ class TextSchema(Schema):
         rows = [row[here].tolist() for row, here in zip(x.cpu().numpy(), own, strict=True)]
         return _rebuilt(self.tokenizer).decode_batch(rows, skip_special_tokens=False)
 
+    def pieces(self, x: Tensor) -> list[list[str]]:
+        """What each token of x (N, L) stands for, through END, which is "<end>": a token that is no text by itself is U+FFFD."""
+        seen = x.unique().cpu()
+        text = dict(zip(seen.tolist(), self.to_raw(seen[:, None]), strict=True)) | {END: "<end>"}
+        return [[text[t] for t in row[here].tolist()] for row, here in zip(x.cpu(), through_end(x).cpu(), strict=True)]
+
     def within(self, x: Tensor) -> Tensor:
         """x with PAD after each END."""
         return x.masked_fill(~through_end(x), PAD)

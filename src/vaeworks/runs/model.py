@@ -11,13 +11,15 @@ from torch import Tensor
 
 from vaeworks.data import Items, Options, Source, read_items
 from vaeworks.errors import ArtifactError, DataError, VaeworksError
-from vaeworks.evaluation import Figures, LogProb, evaluate, log_prob, posterior_means
+from vaeworks.evaluation import Figures, LogProb, Statistic, evaluate, item_batches, item_seeds, log_prob, posterior_means
 from vaeworks.evaluation.figures import hidden
 from vaeworks.export import load_artifact, save_artifact
 from vaeworks.model import VAE, ImageSchema, Schema, TableSchema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
+from vaeworks.runs.calibration import ScoreCalibration, load_calibration, save_calibration
 from vaeworks.runs.drawing import Drawing
 from vaeworks.runs.language_model import load_language_model
+from vaeworks.runs.scores import Scores, score
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,9 +38,25 @@ class Model:
     Everything but ``sample`` is deterministic by default; ``sample`` is, given its seed.
     """
 
-    def __init__(self, vae: VAE, schema: Schema, recipe: Recipe, *, device: torch.device | str = "cpu", language_model: VAE | None = None):
+    def __init__(
+        self,
+        vae: VAE,
+        schema: Schema,
+        recipe: Recipe,
+        *,
+        device: torch.device | str = "cpu",
+        language_model: VAE | None = None,
+        calibration: ScoreCalibration | None = None,
+    ):
+        self.calibration = calibration
+        """What held-out items score, for the p-values of ``score``; None where that was not measured."""
         self.device = torch.device(device)
         self.vae, self.schema, self.recipe, self.language_model = vae.to(self.device).eval(), schema, recipe, language_model
+
+    @property
+    def point(self) -> bool:
+        """Whether this is a plain autoencoder, which knows no log p(x)."""
+        return bool(self.recipe["posterior"]["kind"] == "point")
 
     def items(self, source: Source | Items, options: Options | None = None) -> Items:
         """``source`` read in the form this model knows; DataError where it cannot be."""
@@ -143,19 +161,56 @@ class Model:
         context = None if contexts[0] is None or contexts[1] is None else torch.lerp(contexts[0], contexts[1], share)
         return self.decode(torch.lerp(codes[0], codes[1], share), context, beam=beam)
 
-    def log_prob(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> LogProb:
-        """log p(x) of every item in nats, by importance sampling, with its standard error; VaeworksError for a plain autoencoder, which has none."""
-        if self.recipe["posterior"]["kind"] == "point":
+    def log_prob(
+        self, source: Source | Items, samples: int = 1000, *, seed: int = 0, terms: bool = False, progress: Callable[[int], None] | None = None
+    ) -> LogProb:
+        """log p(x) of every item in nats, by importance sampling, with its standard error; VaeworksError for a plain autoencoder, which has none.
+
+        What is drawn for an item depends on the item and the seed alone, and not on what else is in ``source``. ``terms``: also what each coordinate adds to it.
+        """
+        if self.point:
             raise VaeworksError("a plain autoencoder gives no log p(x): its posterior is a point without density; train a VAE recipe for scores")
         items = hidden(self.items(source), self.schema)
-        generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            batches = (batch.to(self.device) for batch in items.batches(self.schema, 500, generator))
-            return log_prob(self.vae, batches, samples, progress=progress)
+            batches = (batch.to(self.device) for batch in item_batches(items, self.schema, 500, seed))
+            return log_prob(self.vae, batches, samples, seeds=item_seeds(items, seed), terms=terms, progress=progress)
 
-    def evaluate(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> Figures:
-        """ELBO, log p(x), bits per dimension, KL and active units on ``source``, of text perplexities beside the language model's, with their protocol."""
+    def score(
+        self,
+        source: Source | Items,
+        *,
+        statistic: Statistic = "log-px",
+        samples: int | None = None,
+        seed: int | None = None,
+        fdr: float | None = None,
+        attribution: bool = False,
+        calibration: ScoreCalibration | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Scores:
+        """How strange every item is, with its p-value among the held-out items of the model's ``calibration``, or of another: see ``Scores``.
+
+        ``statistic``: log-px, typicality or ratio. ``samples`` and ``seed`` are the calibration's unless given; at other ``samples`` there are no p-values. ``fdr`` selects items at this
+        false discovery rate. ``attribution`` tells what of an item is strange: of every text and table row, of the strangest pictures and sounds.
+        VaeworksError where what is asked for cannot be had.
+        """
+        return score(
+            self, self.items(source), statistic=statistic, samples=samples, seed=seed, fdr=fdr, attribution=attribution,
+            calibration=calibration or self.calibration, progress=progress,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        source: Source | Items,
+        samples: int = 1000,
+        *,
+        seed: int = 0,
+        found: LogProb | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Figures:
+        """ELBO, log p(x), bits per dimension, KL and active units on ``source``, of text perplexities beside the language model's, with their protocol.
+
+        ``found`` is what ``log_prob`` made of the same items with the same samples and seed, where it is known already.
+        """
         with torch.random.fork_rng(devices=[]):
             return evaluate(
                 self.vae,
@@ -165,12 +220,16 @@ class Model:
                 seed=seed,
                 device=self.device,
                 language_model=self.language_model,
+                found=found,
                 progress=progress,
             )
 
     def save(self, folder: str | Path) -> Path:
-        """Write model.safetensors, schema.json and recipe.toml into ``folder``, each atomically."""
-        return save_artifact(Path(folder), self.vae.state_dict(), self.schema, self.recipe.to_toml())
+        """Write model.safetensors, schema.json and recipe.toml into ``folder``, and calibration.safetensors where there is one, each atomically."""
+        path = save_artifact(Path(folder), self.vae.state_dict(), self.schema, self.recipe.to_toml())
+        if self.calibration is not None:
+            save_calibration(path, self.calibration)
+        return path
 
     def _decode(self, z: Tensor, context: Tensor | None, drawing: Drawing) -> Tensor:
         parts = []
@@ -192,4 +251,5 @@ def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
         raise ArtifactError(
             f"{folder}: the weights do not fit the recipe beside them ({str(error).splitlines()[0]}); one of the files was replaced"
         ) from error
-    return Model(vae, schema, recipe, device=device, language_model=load_language_model(Path(folder), recipe, vae) if schema.kind == "text" else None)
+    plain = load_language_model(Path(folder), recipe, vae) if schema.kind == "text" else None
+    return Model(vae, schema, recipe, device=device, language_model=plain, calibration=load_calibration(Path(folder), vae))
