@@ -6,6 +6,7 @@ from vaeworks.distributions.detached import detached
 from vaeworks.distributions.flows import Flow, FlowKind, FlowModule, make_flow
 from vaeworks.distributions.grid import DiscretisedLogistic, DiscretisedLogisticMixture, GridCategorical
 from vaeworks.distributions.observable import Factorised, Observable
+from vaeworks.distributions.particles import Particles, fill_in
 from vaeworks.distributions.planar import ForwardFlow, PlanarStep, RadialStep
 from vaeworks.distributions.point import PointMass
 from vaeworks.distributions.sound import Sound
@@ -28,6 +29,7 @@ __all__ = [
     "GridCategorical",
     "Marginal",
     "Observable",
+    "Particles",
     "PlanarStep",
     "PointMass",
     "RadialStep",
@@ -38,5 +40,6 @@ __all__ = [
     "VonMisesFisher",
     "WrappedNormal",
     "detached",
+    "fill_in",
     "make_flow",
 ]

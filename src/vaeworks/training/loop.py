@@ -21,6 +21,7 @@ from vaeworks.model import VAE
 from vaeworks.objectives import Objective
 from vaeworks.training.adamw import AdamW
 from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
+from vaeworks.training.hiding import hide
 from vaeworks.training.lagging import catch_up, still_lags
 from vaeworks.training.metrics import Record
 from vaeworks.training.order import Order
@@ -201,6 +202,8 @@ class Loop:
     def _loss(self, index: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
         """The loss of the items at ``index`` (scalar), its terms per item, and the opponent's loss."""
         batch = self.items.batch(self.schema, index).to(self.device)
+        if self.knobs.hide:
+            batch = hide(batch, self.knobs.hide, ends=self.schema.kind == "audio")
         with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext():
             trace = self.vae(batch, self.objective.samples)
         loss = self.objective(trace, batch, weight)
