@@ -2,6 +2,7 @@
 
 from vaeworks.evaluation.annealed import Annealed, Sandwich, annealed_log_prob, bidirectional
 from vaeworks.evaluation.calibration import Calibration, calibration
+from vaeworks.evaluation.conditioning import FEW, Evidence, Filled, Proposals, fill, propose
 from vaeworks.evaluation.disentanglement import (
     DCI,
     Codes,
@@ -41,6 +42,7 @@ from vaeworks.evaluation.texts import beside_language_model, text_figures
 __all__ = [
     "ACTIVE_VARIANCE",
     "DCI",
+    "FEW",
     "PIXELS",
     "STUDIES",
     "Annealed",
@@ -50,14 +52,17 @@ __all__ = [
     "Codes",
     "DensityCoverage",
     "Disentanglement",
+    "Evidence",
     "Features",
     "Figure",
     "Figures",
+    "Filled",
     "Gaps",
     "Information",
     "LogProb",
     "PrecisionRecall",
     "Probe",
+    "Proposals",
     "SampleScores",
     "Sandwich",
     "Setting",
@@ -74,6 +79,7 @@ __all__ = [
     "disentanglement",
     "evaluate",
     "factor_vae_score",
+    "fill",
     "frechet",
     "frechet_distance",
     "further",
@@ -89,6 +95,7 @@ __all__ = [
     "optimised_features",
     "posterior_means",
     "precision_recall",
+    "propose",
     "sap",
     "text_figures",
 ]
