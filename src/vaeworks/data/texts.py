@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vaeworks.data.arrays import name_labels
+from vaeworks.data.arrays import name_strings
 from vaeworks.data.conform import relabel
 from vaeworks.data.items import Data, Items
 from vaeworks.data.labels import keep_labels
@@ -109,21 +109,11 @@ def _raw(files: Sequence[Strings], what: str, parts: Sequence[int] | None = None
     raw = Raw(np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, 16), 0, what, names=names if len(names or ()) == len(strings) else None)
     raw = raw.note(*(note for file in files for note in file.notes))
     if all(file.labels is not None for file in files):
-        raw = _labelled(raw, [label for file in files for label in file.labels or ()])
+        raw = name_strings(raw, [label for file in files for label in file.labels or ()])
     if parts is not None:
         own = np.repeat(np.array(parts, dtype=np.int8), [len(file.strings) for file in files])
         raw = replace(raw, parts=np.where(own == TRAIN, FREE, own) if VALIDATION not in parts else own)
     return raw, dict(zip(hashes, strings, strict=True))
-
-
-def _labelled(raw: Raw, labels: list[str]) -> Raw:
-    """``raw`` with the labels, "" where unknown."""
-    named = name_labels(raw, np.array(labels))
-    if named.labels is None or "" not in named.classes:
-        return named
-    unknown = named.classes.index("")
-    numbers = np.where(named.labels == unknown, -1, named.labels - (named.labels > unknown))
-    return replace(named, labels=numbers, classes=tuple(name for name in named.classes if name))
 
 
 def _from_folder(root: Path, options: Options) -> tuple[Raw, dict[bytes, str]]:

@@ -27,7 +27,7 @@ class Schema:
     """
 
     kind: ClassVar[str] = ""
-    """What items are: image, text, audio."""
+    """What items are: image, text, audio, table."""
     trims: ClassVar[bool] = False
     """Whether items differ in length, and a batch of short ones may be shorter than ``shape`` says."""
     drawn: ClassVar[bool] = False
@@ -174,13 +174,18 @@ class Schema:
             raise ArtifactError(f"the stored schema describes {kind!r}, which this version cannot use: it knows {', '.join(kinds)}")
         try:
             values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-            schema = kinds[kind](**values)
+            schema = kinds[kind]._restored(values)
             fault = schema._shared_fault() or schema.fault()
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"the stored schema cannot be read: {error}; the file is damaged, or written by a newer version") from error
         if fault:
             raise ArtifactError(f"the stored schema cannot be read: {fault}")
         return schema
+
+    @classmethod
+    def _restored(cls, fields: dict[str, Any]) -> Schema:
+        """The Schema of ``fields``, of which a list is a tuple by now; KeyError or TypeError where they are not those of this kind."""
+        return cls(**fields)
 
     def _shared_fault(self) -> str:
         """What is wrong with the fields that every kind has, as a clause; nothing where they are right."""
