@@ -90,7 +90,9 @@ def _described(column: Column, why: str) -> str:
     if column.margin is not None and column.margin.step > 0 and column.kind not in {"categorical", "boolean", "count"}:
         parts.append(f"in steps of {column.margin.step:g}{' days' if column.unit == 86_400 else ' seconds' if column.kind == 'datetime' else ''}")
     if column.categories:
-        parts.append(f"{len(column.categories)} categories ({_few(column.categories, 5)})" if column.kind == "categorical" else "/".join(column.categories))
+        parts.append(
+            f"{len(column.categories)} categories ({_few(column.categories, 5)})" if column.kind == "categorical" else "/".join(column.categories)
+        )
     if column.form:
         parts.append(f"written {column.form}")
     if column.missing:
@@ -170,7 +172,9 @@ def _as_found(cells: Series, options: Options, told: list[str]) -> Draft:
     if (draft := _dates(cells, options, told)) is not None:
         return draft
     if strays < 0.5 * len(seen):
-        told.append(f"Column {cells.name}: {strays} of its {len(seen)} cells are no numbers ({_examples(cells, as_numbers)}), too many to be mistakes: it is categorical.")
+        told.append(
+            f"Column {cells.name}: {strays} of its {len(seen)} cells are no numbers ({_examples(cells, as_numbers)}), too many to be mistakes: it is categorical."
+        )
         return _strings(cells, distinct, mixed=True)
     return _strings(cells, distinct)
 
@@ -242,7 +246,9 @@ def _finite(values: Series, options: Options, told: list[str]) -> Series:
     number = int(infinite.sum())
     if options.strict:
         row = int(np.flatnonzero(infinite.to_numpy())[0]) + 1
-        raise DataError(f"column {values.name!r}, row {row}: {values[row - 1]} is no finite number: mend it, or leave out --strict, and it is missing")
+        raise DataError(
+            f"column {values.name!r}, row {row}: {values[row - 1]} is no finite number: mend it, or leave out --strict, and it is missing"
+        )
     told.append(f"Column {values.name}: {number} infinite number{'s' * (number != 1)} were taken as missing.")
     return values.set(infinite, None)
 
@@ -282,7 +288,9 @@ def _number_draft(values: Series, cells: Series) -> Draft:
     step = grid(distinct, decimals) if decimals >= 0 else 0.0
     if decimals > 0 and len(distinct) >= 0.9 * seen and (distinct[-1] - distinct[0]) / step > 10 * seen:
         step = 0.0
-    return Draft(Column(cells.name, "integer" if decimals == 0 else "continuous", dtype=_written(cells, decimals), decimals=decimals), array, "", step)
+    return Draft(
+        Column(cells.name, "integer" if decimals == 0 else "continuous", dtype=_written(cells, decimals), decimals=decimals), array, "", step
+    )
 
 
 def _written(cells: Series, decimals: int) -> str:

@@ -27,9 +27,7 @@ _ENOUGH: Final = 500
 """Columns of counts beyond which their margins start from moments, not from maximum likelihood: a model learns the rest."""
 
 
-def fit(
-    drafts: Sequence[Draft], raw: NDArray[Any], train: NDArray[np.bool_]
-) -> tuple[list[Column], NDArray[Any], NDArray[np.bool_], list[str]]:
+def fit(drafts: Sequence[Draft], raw: NDArray[Any], train: NDArray[np.bool_]) -> tuple[list[Column], NDArray[Any], NDArray[np.bool_], list[str]]:
     """The columns with margins fitted to the rows at ``train`` (N,), x (N, D), which cells are observed (N, D), and what to tell.
 
     ``raw`` (N, R) are the values of the drafts that have some. One that never varies in the training rows is constant, and has no coordinate in x.
@@ -64,7 +62,9 @@ def fit(
         columns.append(column)
         place += 1
     if still:
-        notes.append(f"{count(still, 'column')} never var{'ies' if still == 1 else 'y'} in the training rows, and {'is' if still == 1 else 'are'} kept aside as constant.")
+        notes.append(
+            f"{count(still, 'column')} never var{'ies' if still == 1 else 'y'} in the training rows, and {'is' if still == 1 else 'are'} kept aside as constant."
+        )
     return columns, values[:, :place], observed[:, :place], notes
 
 
@@ -91,7 +91,9 @@ def _named(column: Column, index: NDArray[np.float64], train: NDArray[np.bool_],
     if unseen:
         others = [name for name, n in zip(column.categories, counts, strict=True) if not n]
         shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
-        notes.append(f"Column {column.name}: {count(unseen, 'held-out cell')} of categories that no training row has ({shown}) were taken as missing.")
+        notes.append(
+            f"Column {column.name}: {count(unseen, 'held-out cell')} of categories that no training row has ({shown}) were taken as missing."
+        )
     if rare:
         notes.append(
             f"Column {column.name}: of {int((counts > 0).sum())} categories the {len(names)} most frequent are told apart, which {100 * counts[kept].sum() / counts.sum():.0f} % "

@@ -109,7 +109,9 @@ def read_numpy(path: Path) -> Table:
         return from_matrix(read_npy(path), path.name)
     key = npz_matrix(path)
     if key is None:
-        raise DataError(f"{path} holds no array named {', '.join(MATRICES)}; found: {', '.join(npz_keys(path)) or 'none'}: save rows as X, np.savez(file, X=...)")
+        raise DataError(
+            f"{path} holds no array named {', '.join(MATRICES)}; found: {', '.join(npz_keys(path)) or 'none'}: save rows as X, np.savez(file, X=...)"
+        )
     keys = npz_keys(path)
     labels = next((name for name in _LABELS if name in keys and name != key), None)
     names = next((name for name in ("columns", "feature_names", "names") if name in keys), None)
@@ -132,8 +134,12 @@ def _labelled(table: Table, labels: NDArray[Any], name: str) -> Table:
         labels = labels.astype(np.int64)
     if labels.dtype.kind == "f":
         own = name if name not in table.frame.columns else f"{name}_label"
-        return Table(table.frame.with_columns(pl.Series(own, labels)), table.source, table.notes).note(f"{name} is no class number, so it is a column.")
-    return Table(table.frame, table.source, table.notes, labels, table.names, table.counts).note(f"{name} is the label of each row, and not modelled.")
+        return Table(table.frame.with_columns(pl.Series(own, labels)), table.source, table.notes).note(
+            f"{name} is no class number, so it is a column."
+        )
+    return Table(table.frame, table.source, table.notes, labels, table.names, table.counts).note(
+        f"{name} is the label of each row, and not modelled."
+    )
 
 
 def read_hdf5(path: Path, label: str | None = None) -> Table:
