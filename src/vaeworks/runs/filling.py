@@ -65,6 +65,8 @@ class Imputation:
     """K, proposals of each item."""
     strings: tuple[tuple[str, ...], ...] = ()
     """M times N strings, where items are text."""
+    hiding: bool = False
+    """Whether the encoder has learned from items with something hidden."""
 
     @property
     def warning(self) -> str:
@@ -75,7 +77,8 @@ class Imputation:
         least = float(self.effective_sample_size.min())
         return (
             f"{poor} of {len(self.effective_sample_size)} items have an effective sample size below {FEW} (the least {least:.1f}) of {self.samples} proposals, so that their draws"
-            f" are much alike: ask for more with --samples {10 * self.samples}, or train with --set training.hide=0.25, so that the encoder knows items with something missing"
+            f" are much alike: ask for more with --samples {10 * self.samples}"
+            + ("" if self.hiding else ", or train with --set training.hide=0.25, so that the encoder knows items with something missing")
         )
 
 
@@ -99,10 +102,11 @@ def read_missing(
         items, strings = read_gapped(source, schema, options, gap_mark)
         assert items.observed is not None
         return Missing(items, items.values, items.observed, tuple(strings), gap_mark)
+    most, options = options.limit, replace(options, limit=None)  # of a built-in set's held-out items, so many; not so many of which some are held out
     if isinstance(schema, AudioSchema):
         if gap_seconds is None:
             raise DataError("nothing is said to be missing of the sounds: give --gap START..END in seconds, such as --gap 0.2..0.3")
-        whole = read_items(source, schema, options=options)
+        whole = read_items(source, schema, options=options)[:most]
         return Missing(gap(whole, schema, *gap_seconds), whole.values, seen_samples(whole, schema, *gap_seconds))
     observed = None
     if isinstance(schema, ImageSchema) and not isinstance(source, Items):
@@ -110,8 +114,9 @@ def read_missing(
     items = source if isinstance(source, Items) else read_items(source, schema, options=options)
     if observed is not None:
         if len(observed) != len(items):
-            raise DataError("pictures with NaN are read whole: leave --limit and --split out")
+            raise DataError("pictures with NaN are read whole: leave --split out")
         items = replace(items, observed=observed)
+    items = items[:most]
     if isinstance(schema, ImageSchema) and mask is not None:
         items = holes(items, schema, mask, seed)
     if items.observed is None or bool(items.observed.all()):
@@ -148,7 +153,7 @@ def impute(
     new = schema.to_values(x)
     values = torch.where(missing.kept, missing.values, new.to(missing.values.dtype))
     strings = _strings(schema, x, missing) if isinstance(schema, TextSchema) else ()
-    return Imputation(values, missing, x, effective, log_p, samples, strings)
+    return Imputation(values, missing, x, effective, log_p, samples, strings, bool(model.recipe["training"]["hide"]))
 
 
 def conditional_rows(
