@@ -43,7 +43,11 @@ def test_the_probability_of_a_range_is_the_sum_over_the_values_in_it(margin: Any
     wish = asked(schema, {"n": (low, high)})
     assert bool(wish.within.all())
     mass = p.base.log_interval(wish.low.double(), wish.high.double())[:, 0].exp()
-    inside = [v for v in np.arange(-4000 if margin == "student" else 0, 4000 if margin == "student" else 90, step) if (low is None or v >= low) and (high is None or v <= high)]
+    inside = [
+        v
+        for v in np.arange(-4000 if margin == "student" else 0, 4000 if margin == "student" else 90, step)
+        if (low is None or v >= low) and (high is None or v <= high)
+    ]
     if margin == "ordinal":
         inside = [v for v in inside if v in column.margin.knots]
     x = torch.from_numpy(np.asarray(column.margin.to_x(np.array(inside))))[:, None, None]

@@ -16,7 +16,7 @@ from vaeworks.data.table_files import Table, named
 from vaeworks.errors import DataError
 
 if TYPE_CHECKING:
-    from polars import DataFrame
+    pass
 
 __all__ = ["from_frame", "from_matrix", "from_rows", "is_frame", "npz_matrix", "read_hdf5", "read_numpy"]
 
@@ -215,7 +215,7 @@ def _matrix(node: Any, shape: tuple[int, ...], tenx: bool) -> tuple[NDArray[np.f
     for start in range(0, number, lines):
         stop = min(number, start + lines)
         data, index = (np.asarray(node[name][ends[start] : ends[stop]]) for name in ("data", "indices"))
-        if len(index) and not (0 <= index.min() and index.max() < other):
+        if len(index) and not (index.min() >= 0 and index.max() < other):
             raise DataError("its sparse matrix is damaged: indices lie outside its shape: write it again")
         line = np.repeat(np.arange(start, stop), np.diff(ends[start : stop + 1]))
         matrix[(line, index) if by_row else (index, line)] = data

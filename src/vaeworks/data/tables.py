@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vaeworks.data.arrays import name_labels, name_strings
 from vaeworks.data.columns import Draft, infer, tell
