@@ -68,7 +68,7 @@ def points(p: Observable, case: Case) -> tuple[Tensor, Tensor]:
 
 
 def test_every_likelihood_is_under_law() -> None:
-    assert set(CASES) | {"tokens"} == set(LIKELIHOODS)  # of tokens in test_sequences.py
+    assert set(CASES) | {"tokens", "table"} == set(LIKELIHOODS)  # of tokens in test_sequences.py, of tables in test_tables.py
 
 
 @law

@@ -46,7 +46,7 @@ def test_the_bound_tends_to_the_joint_probability_of_values_and_mask(kind: str) 
     gain = covariance[1, [0, 2]] @ np.linalg.inv(covariance[np.ix_([0, 2], [0, 2])])
     spread = math.sqrt(covariance[1, 1] - gain @ covariance[[0, 2], 1])
     with torch.no_grad():
-        found = objective(vae(batch, 60_000), batch).terms["not-miwae"]
+        found = objective(vae(batch, 30_000), batch).terms["not-miwae"]
     for i in range(4):
         own = x[i].numpy()
         middle = mean[1] + gain @ (own[[0, 2]] - mean[[0, 2]])
@@ -108,7 +108,7 @@ def censored(n: int) -> tuple[Tensor, Tensor, Tensor]:
     return x, mean, seen
 
 
-def learned_mean(objective: Objective, steps: int = 450) -> Tensor:
+def learned_mean(objective: Objective, steps: int = 300) -> Tensor:
     """The mean of p(x) after learning from censored items."""
     x, mean, seen = censored(3000)
     torch.manual_seed(0)

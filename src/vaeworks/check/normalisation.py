@@ -12,13 +12,14 @@ from torch import Tensor
 
 from vaeworks.check.quadrature import Support, nodes, product
 from vaeworks.check.result import CheckResult, Setting, compare
+from vaeworks.check.rows import column_totals, example_margins
 from vaeworks.distributions import Observable
 from vaeworks.distributions.tokens import END, PAD
-from vaeworks.likelihoods import LIKELIHOODS, Likelihood
+from vaeworks.likelihoods import LIKELIHOODS, Likelihood, TableLikelihood
 
 __all__ = ["SUPPORTS", "check_normalisation", "log_total"]
 
-SUPPORTS: Final[dict[str, tuple[Support | Literal["strings"], int]]] = {
+SUPPORTS: Final[dict[str, tuple[Support | Literal["strings", "rows"], int]]] = {
     "bernoulli": ("levels", 2),
     "continuous-bernoulli": ("unit", 0),
     "gaussian": ("real", 0),
@@ -27,9 +28,10 @@ SUPPORTS: Final[dict[str, tuple[Support | Literal["strings"], int]]] = {
     "discretised-logistic-mixture": ("levels", 32),
     "categorical": ("levels", 32),
     "sound": ("real", 0),
+    "table": ("rows", 0),
     "tokens": ("strings", 5),
 }
-"""Likelihood -> what a coordinate of x can be, and its number of levels; of strings the number of tokens with PAD and END."""
+"""Likelihood -> what a coordinate of x can be, and its number of levels; of strings the number of tokens with PAD and END, of rows none."""
 
 EVENT = (2, 1, 1)
 """One pixel of two channels: small enough to visit all there is, large enough for dependence between coordinates."""
@@ -42,6 +44,9 @@ def check_normalisation(setting: Setting) -> Iterator[CheckResult]:
     """One result per likelihood: of ordinary, wide and extreme features the total furthest from one."""
     for name, family in LIKELIHOODS.items():
         support, levels = SUPPORTS[name]
+        if support == "rows":
+            yield _rows(setting)
+            continue
         likelihood = family((PLACES,) if support == "strings" else EVENT, levels).to(setting.device, setting.dtype).eval()
         what = {"levels": "sum", "strings": "sum"}.get(support, "integral")
         where = f"strings of at most {PLACES - 1} tokens" if support == "strings" else "x of two coordinates"
@@ -53,6 +58,19 @@ def check_normalisation(setting: Setting) -> Iterator[CheckResult]:
             1.0,
             setting.rounding(1e-6, 1e-3),
         )
+
+
+@torch.no_grad()
+def _rows(setting: Setting) -> CheckResult:
+    """Rows with a column of every kind: they are independent, so that each has a total of its own."""
+    margins = example_margins()
+    likelihood = TableLikelihood((len(margins),), margins, scale=0.5, scale_kind="column").to(setting.device, setting.dtype).eval()
+    drawn = [spread * torch.randn(likelihood.parameter_shape) for spread in (0.0, 1.0, 10.0, 100.0)]
+    totals = (
+        torch.stack([column_totals(likelihood.forward(features.to(setting.device, setting.dtype)), margins) for features in drawn]).flatten().tolist()
+    )
+    about = f"sum or integral of p(x_j | z) over the raw values of columns of {len(margins)} kinds; the total of a probability is 1"
+    return compare("normalisation: table", about, max(totals, key=lambda each: abs(each - 1)), 1.0, setting.rounding(1e-6, 1e-3))
 
 
 @torch.no_grad()

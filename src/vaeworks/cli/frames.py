@@ -32,13 +32,9 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
     """Columns to .parquet or .csv, atomically."""
     import polars as pl
 
-    buffer = io.BytesIO()
-    frame = pl.DataFrame(columns)
-    if path.suffix.lower() == ".csv":
-        frame.write_csv(buffer)
-    else:
-        frame.write_parquet(buffer)
-    replace_file(path, buffer.getvalue())
+    from vaeworks.reporting import write_frame
+
+    write_frame(pl.DataFrame(columns), path)
 
 
 def write_codes(path: Path, z: Tensor, items: Items, classes: Sequence[str]) -> None:

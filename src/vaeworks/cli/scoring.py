@@ -59,8 +59,15 @@ def evaluate(
     probes: Annotated[bool, typer.Option("--probes", help="Labels read off codes, by a linear classifier and by neighbours; needs labels.")] = False,
     sample_quality: Annotated[
         bool,
-        typer.Option("--sample-quality", help="Precision, recall, density, coverage and Frechet distance of samples, in a named space of features."),
+        typer.Option(
+            "--sample-quality",
+            help="Pictures: precision, recall, density, coverage and Frechet distance of samples, in a named space of features. Tables: columns, pairs of them, "
+            "what a learner gets from drawn rows, and what they give away of those learned from.",
+        ),
     ] = False,
+    target: Annotated[
+        str | None, typer.Option(help="Tables: the column that the learner of --sample-quality foretells.", show_default="the last of few categories")
+    ] = None,
     disentanglement: Annotated[
         bool, typer.Option("--disentanglement", help="MIG, DCI, SAP, modularity, FactorVAE and beta-VAE scores; needs factors (sprites have them).")
     ] = False,
@@ -104,6 +111,7 @@ def evaluate(
         learned=model.items(source, replace(options, split="train")) if learning else None,
         samples=samples,
         temperatures=annealed or 1000,
+        target=target,
         seed=seed,
         device=model.device,
         counter=counter,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vaeworks.data.grids import decimals_of, grid
 from vaeworks.data.options import Options
 from vaeworks.data.table_files import Table
+from vaeworks.distributions.margins import COUNTS
 from vaeworks.errors import DataError
 from vaeworks.model import Column
 from vaeworks.model.cells import DATES, FALSE, TRUE, clean, dates, moments, numbers, words
@@ -33,7 +34,8 @@ _STRAY: Final = 0.01
 """Cells that may be no number or no date, of a column of such."""
 _ORDINAL: Final = 100
 """Distinct values of a grid up to which each has a probability of its own."""
-_ID: Final = re.compile(r"(^|[_\W])(id|ids|index|idx|key|uuid|guid|row|rownames?|row_number)$|^unnamed|^id_|^column_1$|ID$|[a-z]Id$", re.IGNORECASE)
+_ID: Final = re.compile(r"(?i:(^|[_\W])(id|ids|index|idx|key|uuid|guid|row|rownames?|row_number)$|^unnamed|^id_|^column_1$)|[a-z_]ID$|[a-z]Id$")
+"""Names of columns that number rows."""
 _UUID: Final = r"(?i)^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _EXACT: Final = 2.0**53
 _SHOWN: Final = 30
@@ -153,60 +155,79 @@ def _as_found(cells: Series, options: Options, told: list[str]) -> Draft:
 
     seen = cells.drop_nulls()
     distinct = seen.n_unique()
+    if distinct == 1:
+        return Draft(_constant(cells), None, why=f"always {str(seen[0])[:40]!r}")
     if cells.dtype.is_temporal():
         return _typed_dates(cells)
     if cells.dtype == pl.Boolean:
-        return _boolean(cells, ("false", "true"), "Boolean") if distinct == 2 else Draft(_constant(cells), None)
-    if distinct == 1:
-        return Draft(_constant(cells), None, why=f"always {str(seen[0])[:40]!r}")
-    if cells.dtype.is_numeric():
-        return _numeric(cells, cells, options)
+        return _boolean(cells, ("false", "true"), "Boolean")
+    return _numeric(cells, cells) if cells.dtype.is_numeric() else _from_text(cells, seen, distinct, options, told)
+
+
+def _from_text(cells: Series, seen: Series, distinct: int, options: Options, told: list[str]) -> Draft:
+    """What cells of text are: two words of a boolean, numbers, dates, or strings."""
     if distinct == 2 and (pair := _pair(seen)) is not None:
         return _boolean(cells, pair, "String")
+    if seen.str.contains(r"^0\d+$").mean() > _STRAY:  # type: ignore[operator]
+        return _strings(cells, distinct)  # codes, such as 01234, whose zeros numbers would lose
     as_numbers = numbers(cells)
     strays = as_numbers.null_count() - cells.null_count()
     if strays <= _STRAY * len(seen):
         if strays:
             told.append(_stray(cells, as_numbers, "number", options))
-        return _numeric(_finite(as_numbers.fill_nan(None), options, told), cells, options)
+        return _numeric(_finite(as_numbers.fill_nan(None), options, told), cells)
     if (draft := _dates(cells, options, told)) is not None:
         return draft
-    if strays < 0.5 * len(seen):
-        told.append(
-            f"Column {cells.name}: {strays} of its {len(seen)} cells are no numbers ({_examples(cells, as_numbers)}), too many to be mistakes: it is categorical."
-        )
-        return _strings(cells, distinct, mixed=True)
-    return _strings(cells, distinct)
+    mixed = strays < 0.5 * len(seen)
+    if mixed:
+        shown = _examples(cells, as_numbers)
+        told.append(f"Column {cells.name}: {strays} of its {len(seen)} cells are no numbers ({shown}), too many to be mistakes: it is categorical.")
+    return _strings(cells, distinct, mixed=mixed)
 
 
 def _as_asked(cells: Series, wanted: str, options: Options, told: list[str]) -> Draft | None:
     """The column as ``wanted``; None where it cannot be."""
-    import polars as pl
-
+    if cells.drop_nulls().n_unique() < 2:
+        return None
     if wanted == "categorical":
-        return _categorical(cells) if cells.drop_nulls().n_unique() > 1 else None
+        return _categorical(cells)
     if wanted == "boolean":
         return _asked_boolean(cells)
-    if cells.dtype.is_temporal() or wanted == "datetime":
-        draft = _typed_dates(cells) if cells.dtype.is_temporal() else _dates(cells, options, told) if cells.dtype == pl.String else None
-        if draft is None or draft.column.kind != "datetime" or wanted in {"datetime", "quantile"}:
-            return draft if draft is not None and draft.column.kind == "datetime" else None
-        return replace(draft, margin=wanted) if wanted not in NUMERIC and _possible(draft, wanted) else None
-    as_numbers = cells.cast(pl.Float64) if cells.dtype.is_numeric() or cells.dtype == pl.Boolean else numbers(cells)
+    dated = cells.dtype.is_temporal() or wanted == "datetime"
+    return _asked_dates(cells, wanted, options, told) if dated else _asked_numbers(cells, wanted, options, told)
+
+
+def _asked_dates(cells: Series, wanted: str, options: Options, told: list[str]) -> Draft | None:
+    import polars as pl
+
+    draft = _typed_dates(cells) if cells.dtype.is_temporal() else _dates(cells, options, told) if cells.dtype == pl.String else None
+    if draft is None or wanted == "datetime":
+        return draft
+    return replace(draft, margin=wanted) if wanted not in NUMERIC and wanted not in COUNTS and _possible(draft, wanted) else None
+
+
+def _asked_numbers(cells: Series, wanted: str, options: Options, told: list[str]) -> Draft | None:
+    import polars as pl
+
+    as_numbers = cells.cast(pl.Float64) if cells.dtype == pl.Boolean else cells if cells.dtype.is_numeric() else numbers(cells)
     strays = as_numbers.null_count() - cells.null_count()
     if strays > 0.5 * (len(cells) - cells.null_count()):
         return None
     if strays:
         told.append(_stray(cells, as_numbers, "number", options))
-    as_numbers = _finite(as_numbers.fill_nan(None), options, told)
+    if as_numbers.dtype.is_float():
+        as_numbers = _finite(as_numbers.fill_nan(None), options, told)
     if as_numbers.drop_nulls().n_unique() < 2:
         return None
-    draft = _number_draft(as_numbers, cells)
+    return _number_as_asked(_number_draft(as_numbers, cells), wanted)
+
+
+def _number_as_asked(draft: Draft, wanted: str) -> Draft | None:
     if wanted == "continuous":
         return replace(draft, column=replace(draft.column, kind="continuous"), step=0.0, margin="quantile")
     if wanted == "integer":
         return replace(draft, margin=_grid_margin(draft.numbers, draft.step)) if draft.column.kind == "integer" else None
-    if wanted in {"count", "poisson", "negative-binomial", "zero-inflated"}:
+    if wanted == "count" or wanted in COUNTS:
         if draft.column.kind != "integer" or draft.numbers is None or np.nanmin(draft.numbers) < 0:
             return None
         margin = _count_margin(draft.numbers) if wanted == "count" else wanted
@@ -233,7 +254,7 @@ def _reason(cells: Series, wanted: str) -> str:
         "integer": "that takes whole numbers",
         "ordinal": f"that takes numbers on a grid, of {10 * _ORDINAL} different values at most",
         "log-normal": "that takes positive numbers",
-        **dict.fromkeys(("count", "poisson", "negative-binomial", "zero-inflated"), "that takes whole numbers from 0"),
+        **dict.fromkeys(("count", *COUNTS), "that takes whole numbers from 0"),
     }
     return f"{need.get(wanted, 'that takes numbers')}, and it holds {shown}"
 
@@ -249,11 +270,11 @@ def _finite(values: Series, options: Options, told: list[str]) -> Series:
         raise DataError(
             f"column {values.name!r}, row {row}: {values[row - 1]} is no finite number: mend it, or leave out --strict, and it is missing"
         )
-    told.append(f"Column {values.name}: {number} infinite number{'s' * (number != 1)} were taken as missing.")
+    told.append(f"Column {values.name}: {number} infinite number{'s were' if number != 1 else ' was'} taken as missing.")
     return values.set(infinite, None)
 
 
-def _numeric(values: Series, cells: Series, options: Options) -> Draft:
+def _numeric(values: Series, cells: Series) -> Draft:
     """The draft of a column of numbers."""
     seen = values.drop_nulls()
     distinct = seen.n_unique()
@@ -281,7 +302,7 @@ def _number_draft(values: Series, cells: Series) -> Draft:
     array = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     distinct = np.unique(array[np.isfinite(array)])
     decimals = decimals_of(distinct, single)
-    if single and decimals >= 0:
+    if decimals >= 0:
         array = np.round(array, decimals)
         distinct = np.unique(array[np.isfinite(array)])
     seen = int(np.isfinite(array).sum())
@@ -453,7 +474,8 @@ def _stray(cells: Series, parsed: Series, noun: str, options: Options) -> str:
     if options.strict:
         row = int(np.flatnonzero(stray.to_numpy())[0])
         raise DataError(f"column {cells.name!r}, row {row + 1}: {cells[row]!r} is no {noun}: mend it, or leave out --strict, and it is missing")
-    return f"Column {cells.name}: {number} cell{'s' * (number != 1)} that {'is' if number == 1 else 'are'} no {noun} ({_examples(cells, parsed)}) were taken as missing."
+    are, were = ("is", "was") if number == 1 else ("are", "were")
+    return f"Column {cells.name}: {number} cell{'s' * (number != 1)} that {are} no {noun} ({_examples(cells, parsed)}) {were} taken as missing."
 
 
 def _examples(cells: Series, parsed: Series) -> str:

@@ -23,7 +23,7 @@ _KNOTS: Final = 128
 _ALL_KNOTS: Final = 200_000
 """Knots of all columns together: some 10 MB of JSON."""
 _OTHER: Final = "(other)"
-_ENOUGH: Final = 500
+_ENOUGH: Final = 200
 """Columns of counts beyond which their margins start from moments, not from maximum likelihood: a model learns the rest."""
 
 
@@ -55,11 +55,11 @@ def fit(drafts: Sequence[Draft], raw: NDArray[Any], train: NDArray[np.bool_]) ->
             columns.append(_still(column, seen))
             still += 1
             continue
-        column = replace(column, margin=_margin(draft, seen, len(column.categories), knots, many=len(modelled) > _ENOUGH))
+        margin = _margin(draft, seen, len(column.categories), knots, many=len(modelled) > _ENOUGH)
         values[:, place] = 0
-        values[here, place] = column.margin.to_x(numbers[here])
+        values[here, place] = margin.to_x(numbers[here])
         observed[:, place] = here
-        columns.append(column)
+        columns.append(replace(column, margin=margin))
         place += 1
     if still:
         notes.append(

@@ -43,7 +43,8 @@ def open_data(source: Source, *, options: Options | None = None) -> Data:
     """Look at a source, describe it in a Schema, and split its items into training, validation and test.
 
     ``source`` is a built-in name (``digits``, ``mnist``, ``mnist-binarized:dynamic`` ...), a folder of pictures or of sounds, a file of text or of a table, a .npy, .npz or idx file,
-    an array or tensor of pictures (N, H, W), (N, H, W, C) or (N, C, H, W) or of rows (N, D), a data frame, or a sequence of PIL images, of strings or of dictionaries. DataError where it cannot be read or learned from.
+    an array or tensor of pictures (N, H, W), (N, H, W, C) or (N, C, H, W) or of rows (N, D), a data frame, or a sequence of PIL images, of strings or of dictionaries.
+    DataError where it cannot be read or learned from.
 
     >>> data = open_data("digits", options=Options(seed=1))
     >>> data.schema.shape, len(data.train), len(data.validation), len(data.test)

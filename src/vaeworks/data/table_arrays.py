@@ -14,6 +14,7 @@ from vaeworks.data.npy import npz_keys, read_npy, read_npz
 from vaeworks.data.reading import count
 from vaeworks.data.table_files import Table, named
 from vaeworks.errors import DataError
+from vaeworks.model.table_schema import WIDE
 
 if TYPE_CHECKING:
     pass
@@ -148,7 +149,7 @@ def read_hdf5(path: Path, label: str | None = None) -> Table:
     Rows are cells; of AnnData the column ``label`` of obs is their label.
     """
     try:
-        import h5py
+        import h5py  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
         raise DataError(f"{path} is an HDF5 file, and the package that reads those is not installed: pip install h5py") from error
     try:
@@ -196,9 +197,9 @@ def _shape(node: Any, tenx: bool) -> tuple[int, ...]:
     return (columns, rows) if tenx else (rows, columns)
 
 
-def _matrix(node: Any, shape: tuple[int, ...], tenx: bool) -> tuple[NDArray[np.float32], str]:
-    """The matrix (N, D) in float32, and what to tell of how it was stored."""
-    matrix = np.zeros(shape, dtype=np.float32)
+def _matrix(node: Any, shape: tuple[int, ...], tenx: bool) -> tuple[NDArray[Any], str]:
+    """The matrix (N, D) and what to tell of how it was stored."""
+    matrix = np.zeros(shape, dtype=np.float32 if shape[1] > WIDE else np.float64)
     if hasattr(node, "shape"):
         rows = max(1, _CELLS // shape[1])
         for start in range(0, shape[0], rows):

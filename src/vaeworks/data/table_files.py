@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -73,8 +74,10 @@ class _Rows:
     ragged: list[int] = field(default_factory=list)
     """Lines of rows with more or fewer cells than the first."""
     lengths: Counter[int] = field(default_factory=Counter)
-    unclosed: int = 0
-    """The line of a quote that nothing closes."""
+    last: int = 1
+    """The line in which the last row begins."""
+    long: bool = False
+    """Whether the last row has several lines."""
 
 
 def named(names: Sequence[str], what: str, strict: bool) -> tuple[list[str], list[str]]:
@@ -120,8 +123,8 @@ def read_separated(path: Path, options: Options, *, head: bool = False) -> Table
         pl.DataFrame(dict(zip(header, block, strict=True)), schema=dict.fromkeys(header, pl.String))
         for block in _blocks(reader, len(header), rows, file, first)
     ]
-    if rows.unclosed:
-        raise DataError(f"{path}: the quote {rows.quote} that opens in line {rows.unclosed} is never closed: close it, or write the file anew")
+    if _is_open(string, rows):
+        raise DataError(f"{path}: the quote {rows.quote} that opens in line {rows.last} or after is never closed: close it, or write the file anew")
     _check_ragged(rows, file, len(header), options.strict)
     file.check(options.strict)
     if not parts:
@@ -152,19 +155,27 @@ def _reader(string: str, rows: _Rows) -> Any:
 def _dialect(string: str, default: str) -> _Rows:
     """The delimiter under which the first rows agree best on how many cells they have, and the quote around cells."""
     start = string[: 1 << 16].splitlines()[:_LOOKED_AT]
-    found: dict[str, tuple[float, int]] = {}
-    for delimiter in dict.fromkeys(default + _DELIMITERS):
+    found: dict[str, tuple[float, float]] = {}
+    quotes = {delimiter: _quote(start, delimiter) for delimiter in dict.fromkeys(default + _DELIMITERS)}
+    for delimiter, quote in quotes.items():
         try:
-            lengths = [len(row) for row in csv.reader(start, delimiter=delimiter, skipinitialspace=True) if row]
+            lengths = [len(row) for row in csv.reader(start, delimiter=delimiter, quotechar=quote, skipinitialspace=True) if row]
         except csv.Error:
             continue
         width, agree = Counter(lengths).most_common(1)[0] if lengths else (1, 0)
         if width > 1 and lengths[0] > 1:
-            found[delimiter] = (agree / len(lengths), width if delimiter != default else width + 0.5)  # type: ignore[assignment]
-    delimiter = max(found, key=lambda d: (round(found[d][0], 1), found[d][1])) if found else default
-    cells = [cell.strip() for line in start for cell in line.split(delimiter)]
-    quoted = Counter(cell[0] for cell in cells if len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "'\"")
-    return _Rows(delimiter, "'" if quoted["'"] > 2 * quoted['"'] and quoted["'"] > 0.1 * len(cells) else '"')
+            found[delimiter] = (round(agree / len(lengths), 1), width + 0.5 * (delimiter == default))
+    delimiter = max(found, key=found.__getitem__) if found else default
+    return _Rows(delimiter, quotes[delimiter])
+
+
+def _quote(lines: Sequence[str], delimiter: str) -> str:
+    """What stands around cells: single quotes where clearly more cells have those."""
+    double, single = (
+        sum(len(re.findall(rf"(?:^|{re.escape(delimiter)})\s*{quote}[^{quote}]*{quote}\s*(?={re.escape(delimiter)}|$)", line)) for line in lines)
+        for quote in "\"'"
+    )
+    return "'" if single > 2 * double and single > 0.1 * len(lines) else '"'
 
 
 def _header(reader: Any, rows: _Rows, string: str, file: TextFile, options: Options) -> tuple[list[str], list[str], list[list[str]]]:
@@ -196,6 +207,7 @@ def _blocks(reader: Any, width: int, rows: _Rows, file: TextFile, first: list[li
     line = reader.line_num
     for row in _guarded(reader, file):
         start, line = line + 1, reader.line_num
+        rows.last, rows.long = start, line > start
         file.count += 1
         if not row or (width > 1 and not any(map(str.strip, row))):
             file.blank()
@@ -203,9 +215,7 @@ def _blocks(reader: Any, width: int, rows: _Rows, file: TextFile, first: list[li
         rows.lengths[len(row)] += 1
         if len(row) != width:
             rows.ragged.append(start)
-            rows.unclosed = start if line > start + 1 else 0
             continue
-        rows.unclosed = 0
         joined = "".join(row)
         if "�" in joined or "\0" in joined:
             file.skip("rows not in UTF-8" if "�" in joined else "rows with NUL bytes", start)
@@ -216,6 +226,19 @@ def _blocks(reader: Any, width: int, rows: _Rows, file: TextFile, first: list[li
             held = []
     if held:
         yield list(zip(*held, strict=True))
+
+
+def _is_open(string: str, rows: _Rows) -> bool:
+    """Whether a quote in the last row is never closed."""
+    if not rows.long and string.count(rows.quote) % 2 == 0:
+        return False
+    lines = itertools.islice(io.StringIO(string, newline=""), rows.last - 1, None)
+    try:
+        for _ in csv.reader(lines, delimiter=rows.delimiter, quotechar=rows.quote, skipinitialspace=True, strict=True):
+            pass
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
 
 
 def _guarded(reader: Any, file: TextFile) -> Iterator[list[str]]:

@@ -28,7 +28,7 @@ from vaeworks.data.table_arrays import from_frame, from_matrix, from_rows, is_fr
 from vaeworks.data.table_files import TEXTUAL, Table, read_json, read_parquet, read_separated
 from vaeworks.data.text_files import suffix
 from vaeworks.errors import DataError
-from vaeworks.model import TableSchema
+from vaeworks.model import Column, TableSchema
 from vaeworks.model.cells import clean
 from vaeworks.model.table_schema import WIDE
 
@@ -46,15 +46,14 @@ def open_tables(source: Any, options: Options) -> Data:
     """``open_data`` for tables: kinds and grids of columns are told from all rows, margins and categories from the training rows alone."""
     table = _load(source, options)
     drafts, told = infer(table, options)
+    if all(draft.numbers is None for draft in drafts):
+        raise _nothing(table.source, [draft.column for draft in drafts], drafts)
     raw = choose(_raw(table, drafts, options).note(*told), options)
     parts, split_notes = split(raw, options)
     raw = keep_labels(raw, parts, options)
     columns, values, observed, notes = fit(drafts, raw.values, parts == TRAIN)
     if not values.shape[1]:
-        raise DataError(
-            f"{raw.source} has no column to learn from: {', '.join(tell(drafts, columns))[:500]} "
-            f"Say what a column is with the options for columns, or give a table with numbers or categories"
-        )
+        raise _nothing(raw.source, columns, drafts)
     train = values[parts == TRAIN][observed[parts == TRAIN]].astype(np.float64)
     schema = TableSchema(
         shape=(values.shape[1],),
@@ -69,6 +68,13 @@ def open_tables(source: Any, options: Options) -> Data:
     return parted(raw, parts, schema, [*tell(drafts, columns), *notes, *split_notes])
 
 
+def _nothing(source: str, columns: Sequence[Column], drafts: Sequence[Draft]) -> DataError:
+    return DataError(
+        f"{source} has no column to learn from: {' '.join(tell(drafts, columns))[:500]} "
+        f"Give a table with numbers or categories, or say what its columns are with the options for columns"
+    )
+
+
 def read_tables(source: Any, schema: TableSchema, options: Options) -> Items:
     """``read_items`` for tables."""
     table = _load(source, options)
@@ -79,11 +85,11 @@ def read_tables(source: Any, schema: TableSchema, options: Options) -> Items:
         options.say(f"{raw.source}: {' '.join(notes)}")
     if not drafts:
         raw = replace(raw, values=np.arange(len(raw)))
-    places = replace(raw, context=np.arange(len(raw))[:, None].astype(np.float64))
-    chosen = chosen_part(relabel(choose(places, options), schema), options, "all")  # type: ignore[arg-type]
-    assert chosen.context is not None
-    index = chosen.context[:, 0].to(torch.int64)
-    return replace(chosen, values=values[index], observed=None if bool(observed.all()) else observed[index], context=None)
+    places = replace(raw, factors=np.arange(len(raw))[:, None])  # which rows were chosen
+    chosen = chosen_part(relabel(choose(places, options), schema), options, "all")
+    assert chosen.factors is not None
+    index = chosen.factors[:, 0]
+    return replace(chosen, values=values[index], observed=None if bool(observed.all()) else observed[index], factors=None)
 
 
 def frame_of(source: Any, options: Options) -> DataFrame:

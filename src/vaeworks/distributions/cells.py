@@ -41,11 +41,11 @@ def log_normal_density(z: Tensor) -> Tensor:
 def log_normal_cell(z: Tensor, half: Tensor) -> Tensor:
     """log (Phi(z + half) - Phi(z - half)) - log(2 half), of a standard normal; the log density where half = 0.
 
-    A narrow cell is integrated by Gauss and Legendre's rule of 4 nodes, relative to the density at its centre (error below 1e-9); a wide one is a difference of error functions, scaled in the
-    tail by exp(t^2 / 2), t its edge nearest to the mean.
+    A narrow cell is integrated by Gauss and Legendre's rule of 4 nodes, relative to the density at its centre (error below 2e-9); a wide one is a difference of error
+    functions, scaled in the tail by exp(t^2 / 2), t its edge nearest to the mean.
     """
     far = z.abs()
-    narrow = (far * half < 0.5) & (half < 0.5)
+    narrow = (far * half < 0.5) & (half < 0.25)
     small_z, small = z.masked_fill(~narrow, 0), half.masked_fill(~narrow, 0)
     total = torch.zeros_like(small_z)
     for node, weight in NODES:
@@ -73,15 +73,14 @@ def log_student_cell(z: Tensor, half: Tensor) -> Tensor:
     far = z.abs()
     upper, lower = far + half, far - half
     ru, rl = (upper.square() + 4).sqrt(), (lower.square() + 4).sqrt()
-    # (u_b - u_a) / (b - a): 4 (a + b) / ((b r_a + a r_b) r_a r_b) where both have one sign.
+    # (u_b - u_a) / (b - a) = 4 share / (r_a r_b), with share = (a + b) / (b r_a + a r_b) where both have one sign.
     same = lower > 0
-    sums = (upper * rl + lower * ru).masked_fill(~same, 1)
-    one_sided = 4 * (2 * far).masked_fill(~same, 1) / (sums * ru * rl)
+    one_sided = 2 * far / (upper * rl + lower * ru).masked_fill(~same, 1)
     width = (2 * half).masked_fill(same | (half == 0), 1)
-    two_sided = (upper * rl - lower * ru) / (width * ru * rl)
-    slope = torch.where(same, one_sided, torch.where(half == 0, 4 / ru**3, two_sided))
+    two_sided = torch.where(half == 0, 1 / ru, (upper * rl - lower * ru) / width / 4)
+    log_slope = torch.where(same, one_sided, two_sided).log() - ru.log() - rl.log()
     qu, ql = _survival(upper, ru), _survival(lower, rl)
-    return (slope.log() + ((3 * (qu + ql) - qu.square() - qu * ql - ql.square()) / 4).log()).clamp_min(-300)
+    return log_slope + (3 * (qu + ql) - qu.square() - qu * ql - ql.square()).log()
 
 
 def _survival(t: Tensor, r: Tensor) -> Tensor:
@@ -110,8 +109,13 @@ class Cells:
         self.is_mass = tuple(margin.is_mass for margin in margins)
         logs = [i for i, margin in enumerate(margins) if margin.kind == "log-normal"]
         self._logs = logs
-        about = [[margins[i].scale, margins[i].shift, margins[i].step, margins[i].origin, margins[i].low] for i in logs]
-        self._double = (torch.from_numpy(breaks), torch.from_numpy(tables), torch.tensor(about, dtype=torch.float64).reshape(-1, 5), torch.tensor(logs))
+        about = [[margins[i].scale, margins[i].shift, margins[i].step, margins[i].low - margins[i].origin] for i in logs]
+        self._double = (
+            torch.from_numpy(breaks),
+            torch.from_numpy(tables),
+            torch.tensor(about, dtype=torch.float64).reshape(-1, 4),
+            torch.tensor(logs),
+        )
         self._kept: dict[Any, tuple[Tensor, ...]] = {}
 
     def _tables(self, like: Tensor) -> tuple[Tensor, ...]:
@@ -123,7 +127,7 @@ class Cells:
 
     def __call__(self, x: Tensor) -> Cell:
         """The cells of x (..., D)."""
-        breaks, anchors, widths, centres, measures, atoms, about, logs = self._tables(x)
+        breaks, anchors, widths, _, measures, atoms, about, logs = self._tables(x)
         shape = x.shape
         flat = x.clamp(-FARTHEST, FARTHEST).reshape(-1, shape[-1]).T.contiguous()
         piece = torch.searchsorted(breaks, flat.detach(), right=True)
@@ -143,7 +147,7 @@ class Cells:
 
     def snap(self, x: Tensor) -> Tensor:
         """x (..., D) brought to the number that stands for its cell: what ``Margin.to_x`` would give."""
-        breaks, anchors, widths, centres, measures, atoms, about, logs = self._tables(x)
+        breaks, anchors, widths, centres, _, atoms, about, logs = self._tables(x)
         flat = x.clamp(-FARTHEST, FARTHEST).reshape(-1, x.shape[-1]).T.contiguous()
         piece = torch.searchsorted(breaks, flat, right=True)
         atom, width, anchor = atoms.gather(1, piece), widths.gather(1, piece), anchors.gather(1, piece)
@@ -151,7 +155,7 @@ class Cells:
         even = anchor + (torch.floor((flat - anchor) / cell) + 0.5) * cell
         out = torch.where(atom != 0, centres.gather(1, piece), torch.where(width > 0, even, flat))
         if self._logs:
-            scale, shift, step, origin, low = about.T[..., None]
+            scale, shift, step, _ = about.T[..., None]
             y = _on_log_grid(flat[logs], about)
             out = out.index_copy(0, logs, torch.where(step > 0, (y.log() - shift) / scale, flat[logs]))
         return out.T.reshape(x.shape)
@@ -182,17 +186,16 @@ def _pieces(margin: Margin) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
         return scores, np.stack([anchor, width, centre, np.log(np.where(width > 0, width, slope)), what])
     if margin.kind == "log-normal":
         return np.zeros(1), np.zeros((5, 2))
-    anchor = (margin.low - step / 2 - margin.shift) / margin.scale
-    width, measure = step / margin.scale, math.log(step / margin.scale) if step else -math.log(margin.scale)
-    return np.array([anchor]), np.array([[anchor] * 2, [width] * 2, [0.0] * 2, [measure] * 2, [0.0] * 2])
+    start = (margin.low - step / 2 - margin.shift) / margin.scale
+    log_measure = math.log(step / margin.scale) if step else -math.log(margin.scale)
+    return np.array([start]), np.array([[start] * 2, [step / margin.scale] * 2, [0.0] * 2, [log_measure] * 2, [0.0] * 2])
 
 
 def _on_log_grid(x: Tensor, about: Tensor) -> Tensor:
     """v - origin of log-normal columns (L, N), at the nearest value of the grid where there is one that float32 can tell."""
-    scale, shift, step, origin, low = about.T[..., None]
+    scale, shift, step, first = about.T[..., None]
     y = torch.exp((x * scale + shift).clamp(-80, 80))
     whole = step.masked_fill(step == 0, 1)
-    first = low - origin
     rounded = first + torch.round((y - first) / whole) * whole
     rounded = torch.where(rounded < 0.4 * whole, rounded + whole, rounded)
     return torch.where((step > 0) & (y < 1e5 * step), rounded, y)
@@ -200,7 +203,7 @@ def _on_log_grid(x: Tensor, about: Tensor) -> Tensor:
 
 def _log_cells(x: Tensor, about: Tensor) -> tuple[Tensor, ...]:
     """As ``Cell``, of log-normal columns (L, N): a cell [v - h, v + h] is no longer even about x, and its measure varies with v."""
-    scale, shift, step, _, _ = about.T[..., None]
+    scale, shift, step, _ = about.T[..., None]
     y = _on_log_grid(x, about)
     share = 0.5 * step / y
     below = (step > 0) & (share > 0.7)  # reaches down to the origin
@@ -210,5 +213,3 @@ def _log_cells(x: Tensor, about: Tensor) -> tuple[Tensor, ...]:
     centre, half = torch.where(mass, at + (up - down) / 2, x), torch.where(mass, (up + down) / 2, 0)
     measure = torch.where(mass, (2 * half).masked_fill(~mass, 1).log(), -scale.log() - shift - scale * x)
     return centre, half, measure, below, torch.zeros_like(below)
-
-

@@ -11,7 +11,7 @@ from scipy.special import gammaln, ndtr, ndtri
 
 __all__ = ["count_start", "log_origin", "quantile_knots", "spread", "student_fit"]
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, Any]
 Knots = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[float, float]]
 
 ATOM_SHARE, ATOM_ROWS = 0.0075, 5
@@ -57,6 +57,7 @@ def log_origin(v: Array, step: float) -> float:
 def quantile_knots(v: Array, step: float, most: int, *, every: bool, open_end: float) -> Knots:
     """Knots, lower and upper normal scores, and raw units per score of the tails; where ``every``, each value of the grid is an atom and the tails are the outermost atoms'."""
     values, counts = np.unique(v, return_counts=True)
+    counts = counts.astype(np.float64)
     if step:
         index, inverse = np.unique(np.rint((values - values[0]) / step), return_inverse=True)
         counts = np.bincount(inverse, weights=counts)
@@ -110,14 +111,16 @@ def _smooth_knots(values: Array, counts: Array, n: float, step: float, most: int
     edges = np.unique(np.concatenate([[values[0] - step / 2], values[kept] + step / 2]))
     if len(atoms):
         near = np.searchsorted(atoms, edges)
-        distance = np.minimum(np.abs(edges - atoms[np.clip(near, 0, len(atoms) - 1)]), np.abs(edges - atoms[np.clip(near - 1, 0, len(atoms) - 1)]))
+        right, left = atoms[np.clip(near, 0, len(atoms) - 1)], atoms[np.clip(near - 1, 0, len(atoms) - 1)]
+        distance = np.minimum(np.abs(edges - right), np.abs(edges - left))
         edges = edges[distance > 0.75 * step]
     return edges
 
 
 def _score(rows: Array, total: float) -> Array:
     """Normal score of rows / total, exact in both tails."""
-    return np.where(rows > total / 2, -ndtri((total - rows) / total), ndtri(rows / total))
+    score: Array = np.where(rows > total / 2, -ndtri((total - rows) / total), ndtri(rows / total))
+    return score
 
 
 def _tails(knots: Array, half: Array, lower: Array, upper: Array, step: float) -> tuple[float, float]:
@@ -133,10 +136,10 @@ def _tails(knots: Array, half: Array, lower: Array, upper: Array, step: float) -
     length = scores[-1] - scores[0]
 
     def slope(outer: float, inner: float) -> float:
-        return max(abs(outer - inner) / (0.25 * length), step, 1e-6 * width / length)
+        return float(max(abs(outer - inner) / (0.25 * length), step, 1e-6 * width / length))
 
     quarter, rest = np.interp(scores[0] + 0.25 * length, scores, raw), np.interp(scores[-1] - 0.25 * length, scores, raw)
-    return float(slope(raw[0], quarter)), float(slope(raw[-1], rest))
+    return slope(raw[0], quarter), slope(raw[-1], rest)
 
 
 def _ordinal(values: Array, counts: Array, step: float, open_end: float) -> Knots:
@@ -160,7 +163,8 @@ def count_start(v: Array, kind: str) -> tuple[float, float, float]:
     dispersion = min(max(1 / max(scaled - 1 / mean, 1e-4), 1e-3), 1e4)
     start = [math.log(mean), math.log(dispersion)]
     inflated = kind == "zero-inflated"
-    counts, rows = np.unique(v, return_counts=True)
+    counts, found_rows = np.unique(v, return_counts=True)
+    rows = found_rows.astype(np.float64)
     if len(counts) > 5000:
         counts, rows = np.quantile(v, (np.arange(5000) + 0.5) / 5000), np.ones(5000)
 

@@ -30,7 +30,7 @@ COUNTS: Final = ("poisson", "negative-binomial", "zero-inflated")
 OPEN: Final = 10.0
 """The normal score that stands for infinity at the two ends of an ordinal margin."""
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -96,24 +96,27 @@ class Margin:
         if self.kind in (*COUNTS, "categorical", "boolean"):
             return v
         if self.kind == "ordinal":
-            return self._atom_scores()[self._nearest(v)]
+            scores: Array = self._atom_scores()[self._nearest(v)]
+            return scores
         if self.kind == "quantile":
             return self._scores(v)
         v = self._on_grid(v)
         if self.kind == "log-normal":
-            least = self.step / 2 if self.step else 1e-3 * (self.low - self.origin)
-            v = np.log(np.maximum(v - self.origin, least))
+            above = v - self.origin
+            least = self.step / 2 if self.step else 1e-3 * (self.low - self.origin)  # of values that the margin holds impossible
+            v = np.log(np.where(above > (least if self.step else 0), above, least))
         return (v - self.shift) / self.scale
 
     def to_values(self, x: Any) -> Array:
         """x (N,) -> raw values (N,), float64, on the grid and within the bounds of the training values."""
         x = np.asarray(x, dtype=np.float64)
         if self.kind in ("categorical", "boolean"):
-            return np.clip(np.rint(x), 0, self.size - 1)
+            return _clip(np.rint(x), 0, self.size - 1)
         if self.kind in COUNTS:
-            return np.clip(np.rint(x), self.low, self.high)
+            return _clip(np.rint(x), self.low, self.high)
         if self.kind == "ordinal":
-            return np.asarray(self.knots)[np.searchsorted(np.asarray(self.upper)[:-1], x)]
+            nearest: Array = np.asarray(self.knots)[np.searchsorted(np.asarray(self.upper)[:-1], x)]
+            return nearest
         if self.kind == "quantile":
             raw, scores, _ = self.breaks()
             v = np.interp(x, scores, raw)
@@ -122,7 +125,7 @@ class Margin:
             v = x * self.scale + self.shift
             if self.kind == "log-normal":
                 v = self.origin + np.exp(np.minimum(v, 709.0))
-        return np.clip(self._on_grid(np.clip(v, self.low, self.high)), self.low, self.high)
+        return _clip(self._on_grid(_clip(v, self.low, self.high)), self.low, self.high)
 
     def _on_grid(self, v: Array) -> Array:
         """The nearest value of the grid, as a decimal number is read: a division of whole numbers is rounded once."""
@@ -150,14 +153,21 @@ class Margin:
         raw, scores, _ = self.breaks()
 
         def score(at: Array) -> Array:
-            inside = np.interp(at, raw, scores)
+            inside: Array = np.interp(at, raw, scores)
             return inside + np.minimum(at - raw[0], 0) / self.tails[0] + np.maximum(at - raw[-1], 0) / self.tails[1]
+            return inside
 
         x = (score(v - self.step / 2) + score(v + self.step / 2)) / 2 if self.step else score(v)
         knots, atom = np.asarray(self.knots), np.asarray(self.lower) < np.asarray(self.upper)
         at = np.clip(self._nearest(v), 0, len(knots) - 1)
         hit = atom[at] & (np.abs(knots[at] - v) <= self.step / 4)
-        return np.where(hit, self._atom_scores()[at], x)
+        scored: Array = np.where(hit, self._atom_scores()[at], x)
+        return scored
+
+
+def _clip(v: Array, low: float, high: float) -> Array:
+    within: Array = np.clip(v, low, high)
+    return within
 
 
 def fit_margin(kind: MarginKind, values: Any, *, step: float = 0.0, size: int = 0, most_knots: int = 128) -> Margin:

@@ -89,15 +89,16 @@ class NormalColumns(_NumberColumns):
 
     def _log_between(self, low: Tensor, high: Tensor) -> Tensor:
         """log of the probability of each component (..., D, C) between two edges, -inf where they are out of order."""
-        low, high = low[..., None], high[..., None]
-        free_below, free_above = low == -math.inf, high == math.inf
-        a, b = low.masked_fill(free_below, 0), high.masked_fill(free_above, 0)
         shrink = torch.exp(-self.log_scale)
-        half = ((b - a) / 2).clamp_min(0) * shrink
-        closed = log_normal_cell(((a + b) / 2 - self.loc) * shrink, half) + (2 * half).log()
-        upper, lower = torch.special.log_ndtr((b - self.loc) * shrink), torch.special.log_ndtr((self.loc - a) * shrink)
+        a, b = ((edge[..., None].clamp(-FARTHEST, FARTHEST) - self.loc) * shrink for edge in (low, high))
+        # An edge so far beyond the other that nothing lies outside of it: a sum and a difference with it would only lose digits.
+        free_below, free_above = a < -15 - (-b).clamp_min(0), b > 15 + a.clamp_min(0)
+        half = ((b - a) / 2).clamp_min(0).masked_fill(free_below | free_above, 1)
+        closed = log_normal_cell(((a + b) / 2).masked_fill(free_below | free_above, 0), half) + (2 * half).log()
+        upper, lower = torch.special.log_ndtr(b), torch.special.log_ndtr(-a)
         log_p = torch.where(free_below, upper, torch.where(free_above, lower, closed)).masked_fill(free_below & free_above, 0)
-        return log_p.masked_fill((low > high) | (low == math.inf) | (high == -math.inf), -math.inf)
+        nothing = (low > high) | (low == math.inf) | (high == -math.inf)
+        return log_p.masked_fill(nothing[..., None], -math.inf)
 
     def log_interval(self, low: Tensor, high: Tensor) -> Tensor:
         return self._mix(self._log_between(*self._edges(low, high)))
@@ -155,9 +156,7 @@ class NormalColumns(_NumberColumns):
 def _truncated_normal(low: Tensor, high: Tensor) -> Tensor:
     """Standard normal given low <= x <= high, by its distribution function in logarithms, from the tail that is nearer."""
     a, b = (edge.double().cpu().numpy() for edge in (low, high))
-    flip = a + b > 0
-    flip[np.isinf(a)], flip[np.isinf(b)] = False, True
-    flip[np.isinf(a) & np.isinf(b)] = False
+    flip = np.maximum(a, -1e300) + np.minimum(b, 1e300) > 0
     a, b = np.where(flip, -b, a), np.where(flip, -a, b)
     log_a, log_b = log_ndtr(a), log_ndtr(b)
     u = torch.rand(low.shape, dtype=torch.float64).clamp_min(1e-300).numpy()
@@ -185,9 +184,12 @@ class StudentColumns(_NumberColumns):
 
     def log_interval(self, low: Tensor, high: Tensor) -> Tensor:
         a, b = self._tail_edges(low, high)
-        half = (b - a) / 2
-        log_p = log_student_cell((a + b) / 2, half.clamp_min(0)) + (2 * half).clamp_min(0).log()
-        return log_p.masked_fill(half < 0, -math.inf).clamp_max(0)
+        half, middle = (b - a) / 2, (a + b) / 2
+        narrow = log_student_cell(middle, half.clamp_min(0)) + (2 * half).clamp_min(0).log()
+        flip = middle > 0
+        wide = (_student_below(torch.where(flip, -a, b)) - _student_below(torch.where(flip, -b, a))).log()
+        log_p = torch.where(half < 0.5 * middle.abs(), narrow, wide)  # a sum and a difference of far edges would lose digits
+        return log_p.masked_fill((half < 0) | (low > high), -math.inf).clamp_max(0)
 
     def sample_interval(self, low: Tensor, high: Tensor) -> Tensor:
         with torch.no_grad():

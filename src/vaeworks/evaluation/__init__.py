@@ -37,6 +37,7 @@ from vaeworks.evaluation.samples import (
     precision_recall,
 )
 from vaeworks.evaluation.studies import STUDIES, Setting, Study, further
+from vaeworks.evaluation.tables import row_figures, table_figures
 from vaeworks.evaluation.texts import beside_language_model, text_figures
 
 __all__ = [
@@ -96,6 +97,8 @@ __all__ = [
     "posterior_means",
     "precision_recall",
     "propose",
+    "row_figures",
     "sap",
+    "table_figures",
     "text_figures",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from vaeworks.data import Items
 from vaeworks.distributions import PointMass
 from vaeworks.evaluation.importance import log_prob
-from vaeworks.model import VAE, Schema, TextSchema
+from vaeworks.model import VAE, Schema, TableSchema, TextSchema
 from vaeworks.objectives import kl_per_dimension
 
 __all__ = ["ACTIVE_VARIANCE", "Figure", "Figures", "evaluate", "hidden", "mean_figure", "posterior_means"]
@@ -122,7 +122,7 @@ def evaluate(
         "log_likelihood": mean_figure(result.log_likelihood, "nats", "E_q[log p(x | z)] per item"),
         "kl": mean_figure(kl.sum(-1), "nats", "KL(q(z | x) || p(z)) per item"),
     }
-    if discrete and not schema.trims:
+    if discrete and not schema.trims and schema.kind != "table":
         scale = -1 / (schema.dimensions * math.log(2))
         log_px = figures["log_px"]
         spread = None if log_px.standard_error is None else log_px.standard_error * -scale
@@ -147,6 +147,10 @@ def evaluate(
         found = found.joined(text_figures(vae, items, schema, result.value, seed=seed, device=device))
         if language_model is not None:
             found = found.joined(beside_language_model(language_model, items, schema, result.value, device=device))
+    if isinstance(schema, TableSchema):
+        from vaeworks.evaluation.tables import row_figures
+
+        found = found.joined(row_figures(vae, items, schema, seed=seed, device=device))
     return found
 
 

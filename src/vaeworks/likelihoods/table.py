@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Final, Literal
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, cast
 
 import numpy as np
 import torch
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 
 from vaeworks.distributions import Columns, Row
 from vaeworks.distributions.cells import Cells
+from vaeworks.distributions.count_columns import CountColumns
 from vaeworks.distributions.margins import Margin
 from vaeworks.distributions.number_columns import ColumnGroup, NormalColumns, StudentColumns
-from vaeworks.distributions.symbol_columns import NEVER, BooleanColumns, CategoryColumns, CountColumns
+from vaeworks.distributions.symbol_columns import NEVER, BooleanColumns, CategoryColumns
 from vaeworks.likelihoods.base import Likelihood, soft_clamp
 
 __all__ = ["TableLikelihood"]
@@ -70,7 +72,8 @@ class TableLikelihood(Likelihood):
 
     def forward(self, features: Tensor) -> Row:
         pieces = features.split(self.sizes, -1)
-        groups = tuple((part.columns, part(piece)) for part, piece in zip(self.parts, pieces, strict=True))
+        parts = cast("Iterable[_Part]", self.parts)
+        groups = tuple((part.columns, part(piece)) for part, piece in zip(parts, pieces, strict=True))
         return Row(Columns(groups, self.place))
 
 

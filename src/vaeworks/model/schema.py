@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaeworks.errors import ArtifactError, DataError
 
@@ -89,9 +89,18 @@ class Schema:
     def to_raw(self, x: Tensor) -> list[Any]:
         """x (N, *shape) as N items that people know: pictures, strings, waveforms."""
 
-    def to_input(self, x: Tensor) -> Tensor:
-        """x (B, *event) as a network of real numbers sees it, (B, *input_shape)."""
-        return x
+    @property
+    def support(self) -> Any:
+        """What a likelihood is told of x beside its shape."""
+        return self.x_levels
+
+    def view(self) -> nn.Module | None:
+        """The module by which an encoder's network sees items, where x is no input for it as it stands."""
+        return None
+
+    def to_input(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, *event) as a network of real numbers sees it, (B, *input_shape), and where that is observed, a mask that fits it."""
+        return x, observed
 
     def present(self, lengths: Tensor, x: Tensor) -> Tensor:
         """(B, *event) bool, True where x is an item's own and not padding, for items of ``lengths`` (B,) in values."""

@@ -34,8 +34,8 @@ class Column:
     name: str
     kind: str
     """continuous, integer, count, categorical, boolean, datetime; or constant, identifier, text, which are not modelled."""
-    margin: Any = None
-    """The ``Margin`` of what is modelled; None: the column is kept aside."""
+    margin: Margin | None = None
+    """What its coordinate of x can be; None: the column is kept aside."""
     categories: tuple[str, ...] = ()
     """Of categorical and boolean, in order of their index; of boolean the false word first."""
     dtype: str = "String"
@@ -56,7 +56,7 @@ class Column:
     @property
     def is_mass(self) -> bool:
         """Whether its probabilities are masses, not densities."""
-        return self.kind in {"categorical", "boolean", "count"} or (self.margin is not None and self.margin.step > 0)
+        return self.margin is not None and self.margin.is_mass
 
     @property
     def per(self) -> str:
@@ -158,13 +158,21 @@ class Column:
         texts = (self.name, self.kind, self.dtype, self.form)
         if not all(type(text) is str for text in texts) or not all(type(number) is int for number in (self.decimals, self.unit, self.missing)):
             return f"column {self.name!r} has fields of the wrong type"
-        if self.kind not in COLUMN_KINDS or self.dtype.split(":")[0] not in _DTYPES or (self.dtype.startswith("Datetime") and self.dtype.count(":") != 2):
+        if (
+            self.kind not in COLUMN_KINDS
+            or self.dtype.split(":")[0] not in _DTYPES
+            or (self.dtype.startswith("Datetime") and self.dtype.count(":") != 2)
+        ):
             return f"column {self.name!r} of kind {self.kind!r} and type {self.dtype!r} is none that this version can use"
         if (self.margin is None) != (self.kind in ASIDE) or (self.margin is not None and not isinstance(self.margin, Margin)):
             return f"column {self.name!r} of kind {self.kind!r} has {'no' if self.margin is None else 'a'} margin"
         if self.unit < 1 or type(self.categories) is not tuple or not all(type(word) is str for word in self.categories):
             return f"column {self.name!r} has categories or a unit that are none"
-        if self.kind in {"categorical", "boolean"} and (self.margin.size != len(self.categories) or len(self.categories) < 2):
+        if (
+            self.margin is not None
+            and self.kind in {"categorical", "boolean"}
+            and (self.margin.size != len(self.categories) or len(self.categories) < 2)
+        ):
             return f"column {self.name!r} has {len(self.categories)} categories and a margin of {self.margin.size}"
         return ""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaeworks.distributions.margins import Margin
 from vaeworks.errors import DataError
+from vaeworks.model.row_view import RowView
 from vaeworks.model.schema import Schema
 from vaeworks.model.table_column import Column
 
@@ -45,10 +46,27 @@ class TableSchema(Schema):
         """The D columns that x has a coordinate for, in order."""
         return tuple(column for column in self.table if column.margin is not None)
 
-    @property
+    @functools.cached_property
     def margins(self) -> tuple[Margin, ...]:
         """What each coordinate of x can be."""
-        return tuple(column.margin for column in self.modelled)
+        return tuple(column.margin for column in self.table if column.margin is not None)
+
+    @property
+    def support(self) -> tuple[Margin, ...]:
+        return self.margins
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(F,): see ``RowView``."""
+        return (self.view().size,)
+
+    def view(self) -> RowView:
+        return RowView(self.margins)
+
+    def to_input(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        shown, seen = self.view()(x, observed)
+        assert seen is not None
+        return shown, seen
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -78,7 +96,7 @@ class TableSchema(Schema):
     def to_values(self, x: Tensor) -> Tensor:
         """x (..., D) as the x of the cell that it is written as: on the grid, within the bounds, one of the categories."""
         flat = self.raw(x.reshape(-1, len(self.modelled)))
-        back = np.stack([column.margin.to_x(flat[:, j]) for j, column in enumerate(self.modelled)], axis=1)
+        back = np.stack([margin.to_x(flat[:, j]) for j, margin in enumerate(self.margins)], axis=1)
         values = torch.from_numpy(back).view(x.shape)
         return values.to(torch.float32) if len(self.modelled) > WIDE else values
 
@@ -88,7 +106,7 @@ class TableSchema(Schema):
     def raw(self, x: Tensor) -> NDArray[np.float64]:
         """x (N, D) as raw values (N, D): numbers, indices of categories, moments."""
         numbers = x.detach().to("cpu", torch.float64).numpy()
-        return np.stack([np.asarray(c.margin.to_values(numbers[:, j]), dtype=np.float64) for j, c in enumerate(self.modelled)], axis=1)
+        return np.stack([margin.to_values(numbers[:, j]) for j, margin in enumerate(self.margins)], axis=1)
 
     def to_frame(self, x: Tensor, observed: Tensor | None = None) -> DataFrame:
         """x (N, D) as a polars frame of all columns in the order of the source, null where not ``observed`` (N, D), and in identifiers and free text."""
@@ -123,13 +141,18 @@ class TableSchema(Schema):
         notes += [f"Columns that the model does not know were ignored: {_few(extra)}."] if extra else []
         values = np.zeros((frame.height, len(self.modelled)), dtype=np.float32 if len(self.modelled) > WIDE else np.float64)
         observed = np.zeros(values.shape, dtype=bool)
-        for j, column in enumerate(self.modelled):
+        for j, (column, margin) in enumerate(zip(self.modelled, self.margins, strict=True)):
             if column.name in frame.columns:
                 found, wrong = column.read(frame[column.name])
                 here = np.isfinite(found)
                 if wrong.any():
                     notes.append(_wrong(column, wrong, here, frame, strict))
-                values[here, j] = column.margin.to_x(found[here])
+                beyond = int(((found[here] < margin.low) | (found[here] > margin.high)).sum()) if margin.kind == "ordinal" else 0
+                if beyond:
+                    notes.append(
+                        f"Column {column.name}: {beyond} cell{'s' * (beyond != 1)} outside {margin.low:g} .. {margin.high:g}, taken as the nearest of these."
+                    )
+                values[here, j] = margin.to_x(found[here])
                 observed[:, j] = here
         return torch.from_numpy(values), torch.from_numpy(observed), notes
 
@@ -159,7 +182,7 @@ def _wrong(column: Column, wrong: NDArray[np.bool_], here: NDArray[np.bool_], fr
     cells = frame[column.name]
     shown = list(dict.fromkeys(str(cells[int(row)]) for row in rows[:1000].tolist()))
     named = column.kind in {"categorical", "boolean"}
-    what = f"categories that training did not have ({_few(shown)})" if named else f"cells that are no {_NOUNS[column.kind]} ({_few(shown)})"
+    what = f"no category that training had ({_few(shown)})" if named else f"no {_NOUNS[column.kind]} ({_few(shown)})"
     if strict or (not named and len(rows) > _WRONG * (len(rows) + here.sum())):
         raise DataError(
             f"column {column.name!r}, row {int(rows[0]) + 1}: {shown[0]!r} is no {'category that training had' if named else _NOUNS[column.kind]}, "
@@ -167,7 +190,8 @@ def _wrong(column: Column, wrong: NDArray[np.bool_], here: NDArray[np.bool_], fr
             + (f", whose categories are {_few(column.categories)}" if named else "")
             + (", or leave out --strict, and such cells are missing" if strict else "")
         )
-    return f"Column {column.name}: {len(rows)} {what} were taken as missing."
+    cells_are, were = ("cell that is", "was") if len(rows) == 1 else ("cells that are", "were")
+    return f"Column {column.name}: {len(rows)} {cells_are} {what} {were} taken as missing."
 
 
 _NOUNS: Final = {"continuous": "number", "integer": "number", "count": "count", "datetime": "date in its format"}

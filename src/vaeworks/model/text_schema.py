@@ -60,8 +60,8 @@ class TextSchema(Schema):
     def to_x(self, values: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return values.to(torch.int64)
 
-    def to_input(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.one_hot(x, self.vocabulary).to(torch.float32)
+    def to_input(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.nn.functional.one_hot(x, self.vocabulary).to(torch.float32), observed[..., None]
 
     def to_values(self, x: Tensor) -> Tensor:
         """x (..., L) as int16 where the vocabulary fits it, else as int32."""

@@ -14,7 +14,7 @@ from vaeworks.errors import ArtifactError, DataError, VaeworksError
 from vaeworks.evaluation import Figures, LogProb, evaluate, log_prob, posterior_means
 from vaeworks.evaluation.figures import hidden
 from vaeworks.export import load_artifact, save_artifact
-from vaeworks.model import VAE, ImageSchema, Schema
+from vaeworks.model import VAE, ImageSchema, Schema, TableSchema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
 from vaeworks.runs.drawing import Drawing
 from vaeworks.runs.filling import Imputation, conditional_rows, impute, read_missing
@@ -22,6 +22,7 @@ from vaeworks.runs.language_model import load_language_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from polars import DataFrame
 
 __all__ = ["Model", "load"]
 
@@ -53,6 +54,12 @@ class Model:
         if not isinstance(self.schema, ImageSchema):
             raise DataError(f"this is a model of {self.schema.kind}, whose items are no images: model.raw(x) gives them")
         return self.schema.to_images(x)
+
+    def frame(self, x: Tensor) -> DataFrame:
+        """x (N, D), rows of a table, as a polars DataFrame with the columns of the original; NaN is a missing cell."""
+        if not isinstance(self.schema, TableSchema):
+            raise DataError(f"this is a model of {self.schema.kind}, whose items are no rows: model.raw(x) gives them")
+        return self.schema.to_frame(x)
 
     @torch.inference_mode()
     def sample(

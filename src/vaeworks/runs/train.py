@@ -43,9 +43,9 @@ VAES_SHARE = 0.6
 TEMPORARY = (".*.tmp", "checkpoint/.*.tmp")
 """Files whose writing was killed."""
 STALE = (
-    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png",
-    "samples.png", "samples.txt", "samples/*.wav", "samples/sheet.png",
-    "reconstructions.png", "reconstructions.txt", "reconstructions/*.wav", "reconstructions/sheet.png",
+    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png", "columns.png",
+    "samples.png", "samples.txt", "samples.csv", "samples/*.wav", "samples/sheet.png",
+    "reconstructions.png", "reconstructions.txt", "reconstructions.csv", "reconstructions/*.wav", "reconstructions/sheet.png",
     "language-model.safetensors", "language-model/checkpoint/state.safetensors", "language-model/metrics.jsonl", "language-model/tensorboard/events.out.tfevents.*",
     "tensorboard/events.out.tfevents.*",
 )  # fmt: skip
@@ -231,9 +231,9 @@ def _remove(folder: Path, *patterns: str) -> None:
 
 
 def _fingerprint(items: Items) -> str:
-    """A hash of the training items, in order, with what generation is conditioned on."""
+    """A hash of the training items, in order, with what is missing of them and what generation is conditioned on."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in (items.values, *(() if items.context is None else (items.context,))):
+    for part in (t for t in (items.values, items.observed, items.context) if t is not None):
         digest.update(str(tuple(part.shape)).encode())
         digest.update(part.contiguous().numpy().tobytes())
     return digest.hexdigest()
