@@ -119,9 +119,24 @@ def test_gaps_of_sounds(vae: Callable[..., Any]) -> None:
         soundfile.write(f"tones/{i}.wav", 0.5 * np.sin(2 * np.pi * 300 * rng.uniform(0.9, 1.1) * t), RATE)
     thin = [("encoder.channels", "[4,4]"), ("decoder.channels", "[4,4]"), ("encoder.hidden", "[16]"), ("decoder.hidden", "[16]")]
     sets = [part for name, value in thin for part in ("--set", f"{name}={value}")]
-    recipe = ("--recipe", "sound-mel")
+    recipe = ("--recipe", "sound-mel", "--set", "training.precision=float32")
     done = vae(
-        "train", "tones", "-o", "run", *recipe, *sets, "--epochs", 2, "--set", "training.batch_size=16", "--trim", 0, "--set", "training.hide=0.2"
+        "train",
+        "tones",
+        "-o",
+        "run",
+        *recipe,
+        *sets,
+        "--epochs",
+        2,
+        "--set",
+        "training.batch_size=16",
+        "--trim",
+        0,
+        "--set",
+        "training.hide=0.2",
+        "--set",
+        "training.precision=float32",
     )
     assert done.code == 0, done.err
     filled = vae("impute", "run", "tones", "--gap", "0.03..0.05", "--draws", 2, "--limit", 3, "--samples", 20, "-o", "filled")
