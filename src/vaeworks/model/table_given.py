@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaeworks.distributions.margins import Margin
 from vaeworks.errors import DataError
 from vaeworks.model.cells import FALSE, TRUE
 from vaeworks.model.table_column import NUMERIC, Column
@@ -47,11 +48,17 @@ def asked(schema: TableSchema, given: Mapping[str, Any]) -> Asked:
         j, column = places[name], schema.modelled[places[name]]
         ends = _range(column, wish)
         if ends is None:
-            x[0, j], observed[0, j] = float(column.margin.to_x([_value(column, wish)])[0]), True
+            x[0, j], observed[0, j] = float(_margin(column).to_x([_value(column, wish)])[0]), True
         else:
             low[0, j], high[0, j] = _ends(column, *ends, wish)
             within[0, j] = True
     return Asked(x, observed, within, low, high)
+
+
+def _margin(column: Column) -> Margin:
+    """That of a column that is modelled."""
+    assert column.margin is not None
+    return column.margin
 
 
 def _unknown(schema: TableSchema, name: str) -> str:
@@ -81,7 +88,7 @@ def _range(column: Column, wish: Any) -> tuple[Any, Any] | None:
     else:
         return None
     if ends == (None, None):
-        raise DataError(f"{column.name}={wish}: a range has an end at least, such as {_text(column, column.margin.low)}..; {_possible(column)}")
+        raise DataError(f"{column.name}={wish}: a range has an end at least, such as {_text(column, _margin(column).low)}..; {_possible(column)}")
     return ends
 
 
@@ -90,7 +97,7 @@ def _value(column: Column, wish: Any) -> float:
     value = _read(column, wish)
     if column.kind in {"categorical", "boolean"}:
         return value
-    if not column.margin.low <= value <= column.margin.high:
+    if not _margin(column).low <= value <= _margin(column).high:
         raise DataError(f"{column.name}={wish} is outside what training had: {_possible(column)}")
     return value
 
@@ -116,7 +123,7 @@ def _read(column: Column, wish: Any) -> float:
 
 def _ends(column: Column, low: Any, high: Any, wish: Any) -> tuple[float, float]:
     """A range in x. Between the points of a grid the ends lie half way, so that those that are asked for are within whatever rounding does."""
-    margin, step = column.margin, column.margin.step or (1.0 if column.kind == "count" else 0.0)
+    margin, step = _margin(column), _margin(column).step or (1.0 if column.kind == "count" else 0.0)
     ends = [None if end is None else _number(column, end) for end in (low, high)]
     least = margin.low if ends[0] is None else ends[0]
     most = margin.high if ends[1] is None else ends[1]
@@ -135,7 +142,7 @@ def _ends(column: Column, low: Any, high: Any, wish: Any) -> tuple[float, float]
 
 def _grid(column: Column, least: float, most: float) -> tuple[float, float, float, float] | None:
     """The first and last value that the column can have from ``least`` to ``most``, and those before and after them; None where there is no grid, or none of it lies there."""
-    margin, step = column.margin, column.margin.step or (1.0 if column.kind == "count" else 0.0)
+    margin, step = _margin(column), _margin(column).step or (1.0 if column.kind == "count" else 0.0)
     if margin.kind == "ordinal":
         knots = np.asarray(margin.knots)
         inside = np.flatnonzero((knots >= least - 1e-9) & (knots <= most + 1e-9))
@@ -170,7 +177,7 @@ def _possible(column: Column) -> str:
     if column.kind in {"categorical", "boolean"}:
         shown = ", ".join(column.categories[:20])
         return f"choose one of {shown}" + (f" and {len(column.categories) - 20} more" if len(column.categories) > 20 else "")
-    return f"give one of, or a range within, {_text(column, column.margin.low)}..{_text(column, column.margin.high)}"
+    return f"give one of, or a range within, {_text(column, _margin(column).low)}..{_text(column, _margin(column).high)}"
 
 
 def _text(column: Column, value: float) -> str:

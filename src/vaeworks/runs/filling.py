@@ -205,7 +205,7 @@ def _best_row(schema: TableSchema, p: Observable, found: Proposals) -> Tensor:
     middle = x.gather(0, order).gather(0, (weight < 0.5).sum(0, keepdim=True).clamp_max(len(x) - 1))[0]
     for j, column in enumerate(schema.modelled):
         if column.kind in {"categorical", "boolean"}:
-            votes = share.new_zeros(column.margin.size, x.shape[1]).scatter_add_(0, x[..., j].round().long(), share)
+            votes = share.new_zeros(len(column.categories), x.shape[1]).scatter_add_(0, x[..., j].round().long(), share)
             middle[:, j] = votes.argmax(0).to(middle)
     return middle
 
