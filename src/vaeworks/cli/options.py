@@ -45,7 +45,7 @@ Given = Annotated[
     typer.Option(
         "--given",
         metavar="KEY=VALUE",
-        help="What a conditional model draws for: --given label=7, or --given age=30 --given height=1.8.",
+        help="What a conditional model draws for: --given label=7, --given height=1.8; of a table any column: --given sex=F --given age=30..40.",
         show_default=False,
     ),
 ]

@@ -33,9 +33,9 @@ from vaeworks.model.cells import clean
 from vaeworks.model.table_schema import WIDE
 
 if TYPE_CHECKING:
-    from polars import Series
+    from polars import DataFrame, Series
 
-__all__ = ["is_table", "open_tables", "read_tables"]
+__all__ = ["frame_of", "is_table", "open_tables", "read_tables"]
 
 _HDF5: Final = frozenset({".h5", ".hdf5", ".h5ad"})
 _FEW: Final = 20
@@ -90,6 +90,11 @@ def read_tables(source: Any, schema: TableSchema, options: Options) -> Items:
     assert chosen.factors is not None
     index = chosen.factors[:, 0]
     return replace(chosen, values=values[index], observed=None if bool(observed.all()) else observed[index], factors=None)
+
+
+def frame_of(source: Any, options: Options) -> DataFrame:
+    """The cells of a source as they are, a polars frame."""
+    return _load(source, options).frame
 
 
 def is_table(source: Any, options: Options) -> bool:

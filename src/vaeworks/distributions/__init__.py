@@ -8,6 +8,7 @@ from vaeworks.distributions.flows import Flow, FlowKind, FlowModule, make_flow
 from vaeworks.distributions.grid import DiscretisedLogistic, DiscretisedLogisticMixture, GridCategorical
 from vaeworks.distributions.margins import Margin, fit_margin
 from vaeworks.distributions.observable import Factorised, Observable
+from vaeworks.distributions.particles import Particles, fill_in
 from vaeworks.distributions.planar import ForwardFlow, PlanarStep, RadialStep
 from vaeworks.distributions.point import PointMass
 from vaeworks.distributions.sound import Sound
@@ -32,6 +33,7 @@ __all__ = [
     "Margin",
     "Marginal",
     "Observable",
+    "Particles",
     "PlanarStep",
     "PointMass",
     "RadialStep",
@@ -43,6 +45,7 @@ __all__ = [
     "VonMisesFisher",
     "WrappedNormal",
     "detached",
+    "fill_in",
     "fit_margin",
     "make_flow",
 ]

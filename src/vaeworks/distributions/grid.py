@@ -101,10 +101,17 @@ class DiscretisedLogisticMixture(Observable):
         """log p of the observed channels of every pixel, (..., H, W)."""
         if self.observed is not None:
             value = value.masked_fill(~self.observed, 0)
+        return (self._of_components(value, self.observed) + F.log_softmax(self.logits, -3)).logsumexp(-3)
+
+    def rest(self, value: Tensor, observed: Tensor) -> DiscretisedLogisticMixture:
+        """The channels of a pixel that are known tell of its component, and so of the others."""
+        told = self._of_components(value.masked_fill(~observed, 0), observed)
+        return DiscretisedLogisticMixture(F.log_softmax(self.logits, -3) + told, self.loc, self.log_scale, self.levels)
+
+    def _of_components(self, value: Tensor, observed: Tensor | None) -> Tensor:
+        """log p of the observed channels of each pixel under each component, (..., M, H, W)."""
         terms = discretised_logistic_log_prob(value.unsqueeze(-4), self.loc, self.log_scale, self.levels)
-        if self.observed is not None:
-            terms = terms.masked_fill(~self.observed.unsqueeze(-4), 0)
-        return (terms.sum(-3) + F.log_softmax(self.logits, -3)).logsumexp(-3)
+        return (terms if observed is None else terms.masked_fill(~observed.unsqueeze(-4), 0)).sum(-3)
 
     @property
     def mean(self) -> Tensor:

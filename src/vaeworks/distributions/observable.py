@@ -21,6 +21,10 @@ class Observable(Distribution):
     def marginal(self, observed: Tensor | None) -> Self:
         """The distribution of the coordinates where ``observed`` (B, *event) is True; the others are summed or integrated out, whatever they hold."""
 
+    def rest(self, value: Tensor, observed: Tensor) -> Observable:
+        """The distribution of whole items given that they are ``value`` (B, *event) where ``observed`` (B, *event) is True: what is drawn from it is to be looked at elsewhere alone."""
+        raise NotImplementedError(f"{type(self).__name__} does not know the distribution of some coordinates given others")
+
     def estimate(self) -> Tensor:
         """The one item that stands for the distribution, batch shape (..., *event): its mean, or the most probable where items are symbols."""
         return self.mean
@@ -83,6 +87,9 @@ class Factorised(Observable):
 
     def marginal(self, observed: Tensor | None) -> Factorised:
         return Factorised(self.base, self.event_dims, observed)
+
+    def rest(self, value: Tensor, observed: Tensor) -> Observable:
+        return self  # coordinates tell nothing of each other
 
     def coordinates(self) -> Distribution:
         return self.base

@@ -31,6 +31,10 @@ class Sound(Observable):
     def marginal(self, observed: Tensor | None) -> Sound:
         return Sound(self.base, self.logits, self.step, observed)
 
+    def rest(self, value: Tensor, observed: Tensor) -> Sound:
+        """Of the same length: what is heard at one time tells nothing of another."""
+        return Sound(self.base, self.logits, self.step, observed)
+
     def _until(self, known: Tensor) -> Tensor:
         """Places in time up to the last that is known in any row: (..., *event) bool -> (...), 0 where nothing is."""
         heard = known.flatten(known.dim() - len(self.event_shape), -2).any(-2)
@@ -90,6 +94,9 @@ class Sound(Observable):
         return self._ending(self.base.mode, self._end())
 
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
+        """Sounds that end where the observed one does, where there is one."""
         shape = torch.Size(sample_shape)
+        if self.observed is not None:
+            return self._ending(self.base.sample(shape), self._end())
         length = torch.distributions.Categorical(logits=self.logits, validate_args=False).sample(shape)
         return self._ending(self.base.sample(shape), (length + 1) * self.step)

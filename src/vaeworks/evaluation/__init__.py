@@ -4,6 +4,7 @@ from vaeworks.evaluation.annealed import Annealed, Sandwich, annealed_log_prob, 
 from vaeworks.evaluation.anomalies import STATISTICS, Reference, Statistic, benjamini_hochberg, conformal_p_values, typicality_p_values
 from vaeworks.evaluation.backgrounds import Background, fit_background, restore_background
 from vaeworks.evaluation.calibration import Calibration, calibration
+from vaeworks.evaluation.conditioning import FEW, Evidence, Filled, Proposals, fill, propose
 from vaeworks.evaluation.disentanglement import (
     DCI,
     Codes,
@@ -45,6 +46,7 @@ from vaeworks.evaluation.texts import beside_language_model, text_figures
 __all__ = [
     "ACTIVE_VARIANCE",
     "DCI",
+    "FEW",
     "PIXELS",
     "STATISTICS",
     "STUDIES",
@@ -56,14 +58,17 @@ __all__ = [
     "Codes",
     "DensityCoverage",
     "Disentanglement",
+    "Evidence",
     "Features",
     "Figure",
     "Figures",
+    "Filled",
     "Gaps",
     "Information",
     "LogProb",
     "PrecisionRecall",
     "Probe",
+    "Proposals",
     "Reference",
     "SampleScores",
     "Sandwich",
@@ -84,6 +89,7 @@ __all__ = [
     "disentanglement",
     "evaluate",
     "factor_vae_score",
+    "fill",
     "fit_background",
     "frechet",
     "frechet_distance",
@@ -102,6 +108,7 @@ __all__ = [
     "optimised_features",
     "posterior_means",
     "precision_recall",
+    "propose",
     "restore_background",
     "row_figures",
     "sap",

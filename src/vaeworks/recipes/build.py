@@ -11,6 +11,7 @@ import torch
 from vaeworks.errors import RecipeError
 from vaeworks.latents import LATENTS, Latents
 from vaeworks.model import VAE, AudioSchema, Decoder, Encoder, ImageSchema, Schema, TableSchema, TextSchema
+from vaeworks.networks.sequences import AutoregressiveDecoder
 from vaeworks.objectives import OBJECTIVES, SCHEDULES, Objective
 from vaeworks.posteriors import POSTERIORS, Known, Posterior
 from vaeworks.priors import PRIORS
@@ -201,7 +202,13 @@ def _same_space(recipe: Recipe) -> None:
 
 
 def build_trainer(recipe: Recipe) -> Trainer:
-    """The trainer that ``recipe`` describes."""
+    """The trainer that ``recipe`` describes; RecipeError where it hides what the decoder cannot do without."""
+    hide, kind = recipe["training"].get("hide", 0.0), recipe["decoder"]["kind"]
+    if hide and issubclass(AXES["decoder"][kind], AutoregressiveDecoder):
+        raise RecipeError(
+            f"training.hide = {hide} asks for the probability of texts with gaps, a sum over all that may stand there, which decoder.kind = {kind!r}, writing token by token,"
+            " cannot take: use decoder.kind = 'parallel', or training.hide = 0; `vae impute` fills gaps of any model of text"
+        )
     return Trainer(**recipe["training"])
 
 

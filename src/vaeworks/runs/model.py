@@ -18,6 +18,7 @@ from vaeworks.model import VAE, ImageSchema, Schema, TableSchema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
 from vaeworks.runs.calibration import ScoreCalibration, load_calibration, save_calibration
 from vaeworks.runs.drawing import Drawing
+from vaeworks.runs.filling import Imputation, conditional_rows, impute, read_missing
 from vaeworks.runs.language_model import load_language_model
 from vaeworks.runs.scores import Scores, score
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "load"]
 
-Wish = Mapping[str, str | int] | Tensor | None
+Wish = Mapping[str, Any] | Tensor | None
 """What a conditional model is asked to draw for: by name, or numbers for its columns."""
 
 
@@ -88,11 +89,17 @@ class Model:
         z ~ p(z), its spread scaled by ``temperature``; x is the mean of p(x | z), or a draw from it with ``noise``, as text is unless it is False; for text see ``Drawing``.
         ``given`` is what a conditional model draws for: {"label": "7"},
         or each column's number by name, or a tensor of them, (C,) or (n, C). Without it classes take turns, and columns are at their means.
+        Of a table any other column may be given too: {"sex": "F", "age": (30, 40)}, see ``sample_given``.
         """
         if n < 1:
             raise VaeworksError(f"cannot draw {n} samples: ask for one or more")
         if temperature < 0:
             raise VaeworksError(f"temperature {temperature} is negative: 0 gives the prior's mean, 1 the prior itself")
+        told, conditions = self.parted(given)
+        if conditions:
+            if temperature != 1 or noise is False:
+                raise VaeworksError("rows under conditions are drawn from the model as it is: leave temperature at 1, and noise as it is")
+            return self.sample_given(n, conditions, context=told, seed=seed)[0]
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
@@ -100,6 +107,38 @@ class Model:
             z = self.vae.latents.generate(self.vae.prior, n, context, temperature)
             noise = self.schema.drawn and beam == 1 if noise is None else noise
             return self._decode(z, context, Drawing(noise, token_temperature, top_p, beam))
+
+    def sample_given(
+        self, n: int, given: Mapping[str, Any], *, context: Wish = None, samples: int = 2000, seed: int | None = None
+    ) -> tuple[Tensor, float]:
+        """n rows x (n, D) of a table from p(row | conditions), and the effective sample size behind them: where it is a few, rows are much alike.
+
+        ``given`` by column: a value, a category, or of numbers and dates a range, (30, 40) or "30..40", both ends included. ``samples`` codes are proposed, and more where the
+        conditions are rare. ``context`` is what a conditional model is also given. DataError names what can be given where something cannot.
+        """
+        x, effective = conditional_rows(self, n, given, self.context(n, context), samples=samples, seed=seed)
+        return self.schema.within(x), effective
+
+    def parted(self, given: Wish) -> tuple[Wish, dict[str, Any]]:
+        """What the context is given, and what columns of the table are."""
+        if self.schema.kind != "table" or given is None or isinstance(given, Tensor):
+            return given, {}
+        own = (
+            {"label"} if self.schema.context in {"label", "partial-label"} else set(self.schema.columns) if self.schema.context == "vector" else set()
+        )
+        return {name: wish for name, wish in given.items() if name in own} or None, {name: wish for name, wish in given.items() if name not in own}
+
+    def impute(
+        self, source: Source | Items, *, draws: int = 1, samples: int = 1000, mask: Any = None, gap: tuple[float, float] | None = None,
+        gap_mark: str = "_", seed: int = 0, options: Options | None = None, progress: Callable[[int], None] | None = None,
+    ) -> Imputation:  # fmt: skip
+        """What is missing of each item filled in, ``draws`` times from p(missing | seen), or with 0 by best values; what is seen stays as it is.
+
+        Missing are empty cells of tables; of pictures NaN, or what ``mask`` says (left, right, top, bottom, center, random:0.5, a file, an array that is 0 there); of sounds ``gap`` in
+        seconds; of text each ``gap_mark``. ``samples`` codes are proposed for each item.
+        """
+        missing = read_missing(self, source, options=options, mask=mask, gap_seconds=gap, gap_mark=gap_mark, seed=seed)
+        return impute(self, missing, draws=draws, samples=samples, seed=seed, progress=progress)
 
     def context(self, n: int, given: Wish = None) -> Tensor | None:
         """The context (n, C) that ``given`` names, each class in turn or every column's mean where it names none; None for an unconditional model. VaeworksError where it does not fit."""

@@ -21,6 +21,7 @@ from vaeworks.model import VAE
 from vaeworks.objectives import Objective
 from vaeworks.training.adamw import AdamW
 from vaeworks.training.hardware import compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
+from vaeworks.training.hiding import hide
 from vaeworks.training.lagging import catch_up, still_lags
 from vaeworks.training.metrics import Record
 from vaeworks.training.order import Order
@@ -203,6 +204,8 @@ class Loop:
     def _loss(self, index: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
         """The loss of the items at ``index`` (scalar), its terms per item, and the opponent's loss."""
         batch = self.items.batch(self.schema, index).to(self.device)
+        if self.knobs.hide:
+            batch = hide(batch, self.knobs.hide, ends=self.schema.kind == "audio")
         trace = self.vae(batch, self.objective.samples)
         loss = self.objective(trace, batch, weight)
         return loss.value, dict(loss.terms), loss.opponent
@@ -237,7 +240,7 @@ class Loop:
             torch.manual_seed(state.seed)
             for raw in self.validation.batches(self.schema, 500, torch.Generator().manual_seed(state.seed)):
                 batch = raw.to(self.device)
-                loss = self.objective(self.average(batch, 1), batch)
+                loss = self.objective(self.average(batch, self.objective.samples), batch)
                 for name, term in {**loss.terms, "loss": loss.value}.items():
                     sums[name] = sums.get(name, 0.0) + float(term.mean()) * len(batch)
             state.lagging = bool(self.knobs.aggressive) and state.lagging and still_lags(self)
