@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.stats import kstest
+from scipy.stats import ks_2samp
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tabular.data import split
@@ -82,8 +82,9 @@ def ours(
     found = figures(scores, anomalous)
     normal = np.random.default_rng(seed).permutation(scores[~anomalous])
     calibration, fresh = np.array_split(normal, 2)
-    above = (calibration > fresh[:, None]).sum(1) + np.random.default_rng(seed).random(len(fresh)) * (1 + (calibration == fresh[:, None]).sum(1))
-    found["ks_p"] = float(kstest(above / (len(calibration) + 1), "uniform").pvalue)
+    found["ks_p"] = float(
+        ks_2samp(calibration, fresh).pvalue
+    )  # against U(0, 1), p-values that share their calibration would seem further off than they are
     return found, seconds, {"rows": len(train)}
 
 
@@ -92,7 +93,8 @@ def page(out: Path) -> str:
     records = load(out / "anomalies")
     lines = [
         "Learned from 70% of a set, rows labelled normal or all of them, and scored on the other 30%. PyOD's detectors at their own settings, on standardised columns; ± is a 95% interval",
-        "over seeds, which also draw the split. p-values are split-conformal, calibrated on half of the normal held-out rows and told of the other half, smoothed over ties.",
+        "over seeds, which also draw the split. p-values are split-conformal, calibrated on half of the normal held-out rows and told of the other half; KS is of the two halves'",
+        "scores, which is what uniform p-values with a finite calibration come to.",
         "",
         *table(records, COLUMNS, CONTESTANTS),
         "",
