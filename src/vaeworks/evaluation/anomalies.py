@@ -54,7 +54,7 @@ def typicality_p_values(log_px: Tensor, held_out: Tensor, *, generator: torch.Ge
 
 def _p_values(above: Tensor, at_least: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
     if generator is None:
-        return (1 + at_least) / (n + 1)
+        return (1 + at_least).double() / (n + 1)
     u = 1 - torch.rand(len(above), generator=generator, dtype=torch.float64)  # in (0, 1]: no p-value is 0
     return (above + u * (1 + at_least - above)) / (n + 1)
 
