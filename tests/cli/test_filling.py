@@ -178,7 +178,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )
     frame.write_csv(folder / "people.csv")
-    small = ["encoder.hidden=[32]", "decoder.hidden=[32]", "latent_size=2", "prior.kind=standard-normal", "training.hide=0.3"]
+    small = ["encoder.hidden=[32]", "decoder.hidden=[32]", "latent_size=2", "prior.kind=standard-normal", "training.hide=0.3", "objective.kind=elbo"]
     train_run(
         str(folder / "people.csv"),
         out=folder / "run",
