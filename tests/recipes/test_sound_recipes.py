@@ -1,7 +1,5 @@
 """Recipes for sounds: what names them trains."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
