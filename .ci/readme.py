@@ -1,6 +1,6 @@
 """Run what a Markdown file shows, in the repository's root and in order: each line of its ```sh blocks that starts with `vae`, and its ```python blocks.
 
-Text and sounds that only the reader has are made up here, and trained on for some seconds where the reader is shown minutes.
+Text, sounds and a table that only the reader has are made up here, and trained on for some seconds where the reader is shown minutes.
 """
 
 import os
@@ -15,7 +15,7 @@ SECONDS = 20
 
 
 def stand_ins() -> None:
-    """names.txt, words of syllables, and spoken/, tones in two folders, where they are not there."""
+    """names.txt, words of syllables, spoken/, tones in two folders, and customers.csv, a table with empty cells, where they are not there."""
     import numpy as np
     import soundfile
 
@@ -29,6 +29,23 @@ def stand_ins() -> None:
             Path("spoken", folder).mkdir(parents=True, exist_ok=True)
             seconds = np.arange(int(rate * rng.uniform(0.2, 0.4))) / rate
             soundfile.write(f"spoken/{folder}/{i}.wav", 0.5 * np.sin(2 * np.pi * hertz * rng.uniform(0.9, 1.1) * seconds), rate)
+
+    if not Path("customers.csv").exists():
+        cities, lines = ["Lyon", "Graz", "Porto"], ["id,city,age,visits,spent,member,since"]
+        for i in range(600):
+            city, age = rng.integers(3), int(rng.gamma(9, 4) + 18)
+            visits = rng.poisson(2 + 3 * city)
+            cells = [
+                f"c{i:04}",
+                cities[city],
+                str(age),
+                str(visits),
+                f"{visits * rng.lognormal(2, 0.4):.2f}",
+                ["no", "yes"][int(rng.random() < age / 100)],
+            ]
+            cells.append(str(np.datetime64("2020-01-01") + int(rng.integers(2000))))
+            lines.append(",".join("" if j and rng.random() < 0.05 else cell for j, cell in enumerate(cells)))
+        Path("customers.csv").write_text("\n".join(lines))
 
 
 def shortened(line: str) -> str:

@@ -14,7 +14,22 @@ import pytest
 import vaeworks
 
 MODULES = ["vaeworks", *(m.name for m in pkgutil.walk_packages(vaeworks.__path__, "vaeworks.") if not m.name.endswith("__main__"))]
-VERBS = ("train", "sample", "reconstruct", "encode", "decode", "interpolate", "evaluate", "score", "compare", "info", "recipes", "check", "fit-prior")
+VERBS = (
+    "train",
+    "sample",
+    "reconstruct",
+    "encode",
+    "decode",
+    "interpolate",
+    "evaluate",
+    "score",
+    "compare",
+    "info",
+    "recipes",
+    "check",
+    "fit-prior",
+    "impute",
+)
 
 
 @pytest.mark.parametrize("name", MODULES)

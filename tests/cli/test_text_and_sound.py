@@ -84,8 +84,18 @@ def test_text_from_a_file_to_samples_scores_and_a_report(
     assert vae("encode", "run", words, "-o", "z.parquet", "--limit", 7).code == 0
     assert pl.read_parquet("z.parquet").height == 7
     assert vae("decode", "run", "z.parquet", "-o", "decoded.txt").code == 0
-    assert vae("score", "run", words, "-o", "scores.parquet", "--limit", 7, "--samples", 5).code == 0
-    assert np.isfinite(pl.read_parquet("scores.parquet")["log_px"].to_numpy()).all()
+    asked = ("--samples", 5, "--attribution", "--statistic", "ratio")
+    assert vae("score", "run", words, "-o", "scores.parquet", "--limit", 7, *asked).code == 0
+    scores = pl.read_parquet("scores.parquet")
+    assert np.isfinite(scores["log_px"].to_numpy()).all()
+    assert scores["p_value"].is_between(0.032, 1).all()
+    tokens = [json.loads(told) for told in scores["because"]]
+    strings = ["".join(piece for piece, _ in row[:-1]) for row in tokens]
+    assert set(strings) <= set(words.read_text().splitlines())
+    assert all(row[-1][0] == "<end>" and all(nats < 0 for _, nats in row[:-1]) for row in tokens)
+    Path("two.txt").write_text("\n".join([strings[3], "bakilume"]))
+    assert vae("score", "run", "two.txt", "-o", "two.csv", *asked).code == 0
+    assert pl.read_csv("two.csv")["log_px"][0] == pytest.approx(scores["log_px"][3], rel=1e-5), "whatever else is in the file"
     assert vae("evaluate", "run", "--samples", 5, "--json").code == 0
     refused = vae("evaluate", "run", "--samples", 5, "--sample-quality")
     assert refused.code == 2
@@ -115,7 +125,11 @@ def test_sounds_from_a_folder_to_wavs_and_a_report(tmp_path: Path, tones: Path, 
     assert len(list(Path("pairs").glob("*-original.wav"))) == len(list(Path("pairs").glob("*-reconstruction.wav"))) == 2
     sounds = sorted(tones.rglob("*.wav"))
     assert vae("encode", "run", tones, "-o", "z.csv").code == 0
-    assert vae("score", "run", tones, "-o", "scores.csv", "--samples", 5, "--limit", 5).code == 0
+    assert vae("score", "run", tones, "-o", "scores.csv", "--samples", 5, "--limit", 5, "--statistic", "ratio", "--attribution").code == 0
+    scores = pl.read_csv("scores.csv")
+    assert scores["p_value"].is_between(0.142, 1).all()
+    assert (scores["statistic"] > scores["log_px"]).all(), "a code's length is no probability above one"
+    assert Path("scores.png").is_file()
     refused = vae("interpolate", "run", sounds[0], sounds[1], "-n", 3, "-o", "morph")
     assert refused.code == 2
     assert "label" in refused.err

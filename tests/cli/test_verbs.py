@@ -27,7 +27,7 @@ from vaeworks.recipes.knobs import AXES
 Vae = Callable[..., Any]
 QUICK = ("--epochs", 1, "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]", "--device", "cpu")
 LEFT = {
-    "checkpoint", "figures.json", "latent.png", "metrics.jsonl", "model.safetensors", "recipe.toml", "reconstructions.png", "report.html", "run.json",
+    "calibration.safetensors", "checkpoint", "figures.json", "latent.png", "metrics.jsonl", "model.safetensors", "recipe.toml", "reconstructions.png", "report.html", "run.json",
     "samples.png", "schema.json", "tensorboard",
 }  # fmt: skip
 
@@ -261,17 +261,80 @@ def test_evaluate_all_leaves_out_what_the_data_do_not_allow(vae: Vae, digits_run
 def test_score(vae: Vae, digits_run: Path, model: vw.Model) -> None:
     done = vae("score", digits_run, "digits", "-o", "s.parquet", "--samples", 30, "--limit", 400)
     assert done.code == 0
+    assert "Scoring held-out items of the run with 30 importance samples" in done.err
     frame = pl.read_parquet("s.parquet")
-    assert frame.columns == ["item", "label", "standard_error", "effective_sample_size", "elbo", "log_px"]
+    assert frame.columns == ["item", "label", "log_px", "standard_error", "effective_sample_size", "elbo", "statistic", "p_value"]
     assert frame["item"].to_list() == list(range(len(frame)))
     direct = model.log_prob(model.items("digits", Options(limit=400)), 30)
     np.testing.assert_allclose(frame["log_px"], direct.value, rtol=1e-5)
+    np.testing.assert_array_equal(frame["statistic"], frame["log_px"])
     assert f"{direct.value.mean():.3f} nats" in done.err
     assert (frame["effective_sample_size"] >= 1).all()
     assert (frame["effective_sample_size"] <= 30).all()
     assert (frame["log_px"] - frame["elbo"]).mean() > 0
     assert vae("score", digits_run, "digits", "-o", "t.csv", "--samples", 30, "--limit", 400).code == 0
     np.testing.assert_allclose(pl.read_csv("t.csv")["log_px"], frame["log_px"])
+    held_out = model.log_prob("digits", 30).value.numpy()
+    expected = [(1 + (held_out <= own).sum()) / 181 for own in direct.value.numpy()]
+    np.testing.assert_allclose(frame["p_value"], expected, atol=1.5 / 181)
+
+
+def test_score_finds_what_is_no_digit(vae: Vae, digits_run: Path) -> None:
+    """Ten pictures of noise among held-out digits, by the samples of the calibration in the run, which gives the p-values at once."""
+    values = open_data("digits").test.values[:90, 0].numpy()
+    noise = np.random.default_rng(0).integers(0, 17, (10, 8, 8)).astype("uint8")
+    np.save("mixed.npy", np.concatenate([values, noise]))
+    for statistic in ("log-px", "typicality", "ratio"):
+        out = f"{statistic}.parquet"
+        done = vae(
+            "score",
+            digits_run,
+            "mixed.npy",
+            "-o",
+            out,
+            "--statistic",
+            statistic,
+            "--fdr",
+            0.1,
+            *(("--attribution",) if statistic == "log-px" else ()),
+        )
+        assert done.code == 0, done.err
+        assert "Scoring held-out items" not in done.err
+        frame = pl.read_parquet(out)
+        assert frame["selected"].to_list()[90:] == [True] * 10
+        assert f"Selected {frame['selected'].sum()} of 100 items at a false discovery rate of 0.1" in done.err
+        assert frame["selected"][:90].sum() <= 6
+        strange = frame["statistic"] if statistic == "typicality" else -frame["statistic"]
+        assert strange[90:].min() > strange[:90].median()
+    assert not Path("ratio.png").exists()
+    assert "the 16 strangest items" in vae("score", digits_run, "mixed.npy", "-o", "again.csv", "--attribution").err
+    assert Path("log-px.png").read_bytes() == Path("again.png").read_bytes()
+
+
+def test_a_run_without_calibration(vae: Vae, digits_run: Path, tmp_path: Path) -> None:
+    """Held-out items are scored anew where they can be found, with the same outcome; where not, what needs them is refused and the rest is told."""
+    old = Path(shutil.copytree(digits_run, tmp_path / "old"))
+    (old / "calibration.safetensors").unlink()
+    small = ("digits", "--limit", 40)
+    assert vae("score", digits_run, *small, "-o", "new.parquet", "--samples", 1000, "--statistic", "ratio").code == 0
+    done = vae("score", old, *small, "-o", "old.parquet", "--statistic", "ratio")
+    assert done.code == 0, done.err
+    assert "Scoring held-out items of the run with 1000 importance samples" in done.err
+    first, second = pl.read_parquet("new.parquet"), pl.read_parquet("old.parquet")
+    np.testing.assert_allclose(first["statistic"], second["statistic"], rtol=1e-5)
+    np.testing.assert_allclose(first["p_value"], second["p_value"], atol=1.5 / 181)
+
+    facts = json.loads((old / "run.json").read_text())
+    (old / "run.json").write_text(json.dumps(facts | {"source": None}))
+    done = vae("score", old, *small, "-o", "none.parquet", "--samples", 5)
+    assert done.code == 0
+    assert "No p-values: it is not known what the run learned from" in done.err
+    assert "p_value" not in pl.read_parquet("none.parquet").columns
+    for asked in (("--fdr", 0.1), ("--statistic", "typicality"), ("--statistic", "ratio")):
+        refused = vae("score", old, *small, "-o", "no.parquet", "--samples", 5, *asked)
+        assert refused.code == 2
+        assert "Error: " in refused.err
+        assert not Path("no.parquet").exists()
 
 
 def test_a_run_of_another_seed_is_measured_on_what_it_has_not_seen(vae: Vae, without_pictures: None) -> None:

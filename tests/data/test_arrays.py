@@ -82,7 +82,7 @@ def test_the_users_array_is_neither_changed_nor_shared(rng) -> None:
 )
 def test_a_shape_that_holds_no_pictures_is_named_with_the_cure(shape, says) -> None:
     with pytest.raises(DataError, match=says) as caught:
-        open_data(np.asarray(np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape) % 251))
+        open_data(np.asarray(np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape) % 251), options=Options(kind="image"))
     assert str(shape) in str(caught.value) or " x " in str(caught.value)
 
 

@@ -99,7 +99,12 @@ def test_the_same_seed_gives_the_same_figures(binarise: str) -> None:
     first, again, other = (evaluate(vae, items, schema, samples=20, seed=seed).to_json() for seed in (1, 1, 2))
     assert first == again
     assert first["figures"]["log_px"] != other["figures"]["log_px"]
-    assert torch.equal(posterior_means(vae, items, schema, seed=1), posterior_means(vae, items, schema, seed=1, batch_size=7))
+    means, again = (posterior_means(vae, items, schema, seed=1) for _ in range(2))
+    assert torch.equal(means, again)
+    in_sevens = posterior_means(vae, items, schema, seed=1, batch_size=7)  # a matrix product of seven rows may add up in another order
+    assert torch.allclose(means, in_sevens, rtol=1e-5, atol=1e-5)
+    drawn_otherwise = posterior_means(vae, items, schema, seed=2)
+    assert torch.allclose(means, drawn_otherwise, rtol=0.1, atol=0.1) == (binarise == "none")
 
 
 @pytest.mark.parametrize("samples", [1, 2, 60])

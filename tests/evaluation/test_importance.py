@@ -15,6 +15,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 from vaeworks.distributions import Factorised
 from vaeworks.evaluation import importance, log_prob
 from vaeworks.model import VAE
+from vaeworks.objectives import ELBO, IWAE, MIWAE
 from vaeworks.priors import StandardNormalPrior
 from vaeworks.trace import Batch
 
@@ -183,6 +184,55 @@ def test_what_is_missing_is_integrated_out() -> None:
     assert np.abs(deviation).max() < 5
 
 
+PROPOSALS = [{"diagonal": True, "wide": 1.6}, {"wide": 1.5, "shift": 0.1}]
+own_streams = pytest.mark.parametrize("proposal", PROPOSALS, ids=["noise by hand", "one at a time"])
+
+
+@own_streams
+@pytest.mark.parametrize("samples", [7, 300])
+def test_an_items_figures_do_not_depend_on_its_company(proposal: dict[str, float], samples: int) -> None:
+    x, vae, seeds = items(45), model(**proposal), list(range(100, 145))
+    together = log_prob(vae, Batch(x), samples, seeds=seeds)
+    for order in (torch.arange(45).flip(0), torch.tensor([3]), torch.arange(20, 41)):
+        batches = [Batch(x[part]) for part in order.split(17)]
+        other = log_prob(vae, batches, samples, seeds=[seeds[i] for i in order])
+        for name in ("value", "standard_error", "effective_sample_size", "elbo", "log_likelihood"):
+            np.testing.assert_allclose(getattr(other, name), getattr(together, name)[order], rtol=1e-10, err_msg=name)
+    assert not torch.isclose(together.value, log_prob(vae, Batch(x), samples, seeds=[s + 1 for s in seeds]).value, rtol=1e-6).any()
+
+
+@own_streams
+def test_streams_of_their_own_are_as_good(proposal: dict[str, float]) -> None:
+    x = items(150)
+    result = log_prob(model(**proposal), Batch(x), 1000, seeds=range(150))
+    deviation = (result.value.numpy() - truth(x)) / result.standard_error.numpy()
+    assert np.abs(deviation).max() < 5
+    assert 0.8 < deviation.std() < 1.2
+    assert abs(deviation.mean()) < 4.5 / math.sqrt(150), "errors of different items are independent"
+
+
+@pytest.mark.parametrize("seeds", [None, range(12)], ids=["stream", "own streams"])
+def test_terms_are_what_each_coordinate_adds_under_the_posterior(seeds: range | None) -> None:
+    """E[log p(x_i | z)] under p(z | x) = N(m, C): log N(x_i; w_i m + b_i, s^2) - w_i C w_i / 2 s^2, from a proposal that is none of the posterior; 0 where nothing is observed."""
+    x = items(12)
+    found = log_prob(model(diagonal=True, wide=1.8), Batch(x), 20_000, terms=True, seeds=seeds)
+    exact = model().encoder(x)
+    spread = (WEIGHT @ exact.covariance_matrix[0] @ WEIGHT.T).diagonal() / (2 * SCALE**2)
+    expected = Normal(exact.mean @ WEIGHT.T + BIAS, SCALE).log_prob(x) - spread
+    assert found.terms is not None
+    np.testing.assert_allclose(found.terms, expected, atol=0.15)
+    np.testing.assert_allclose((found.terms - expected).mean(), 0, atol=0.01)
+    plain = log_prob(model(diagonal=True, wide=1.8), Batch(x), 20_000, seeds=seeds)
+    assert plain.terms is None
+    if seeds is not None:
+        np.testing.assert_allclose(plain.value, found.value, rtol=1e-10)
+    observed = torch.rand(12, X) < 0.5
+    part = log_prob(model(wide=1.3), Batch(x, observed), 50, terms=True, seeds=seeds).terms
+    assert part is not None
+    assert (part[~observed] == 0).all()
+    assert (part[observed] != 0).all()
+
+
 def test_extreme_items_stay_finite() -> None:
     """log p(x) of -5 million nats, where weights underflow, is still right to one part in a million."""
     x = items(5) + 1000
@@ -196,3 +246,32 @@ def test_training_mode_is_given_back_and_nothing_is_recorded() -> None:
     assert vae.training
     with pytest.raises(ValueError, match="at least one"):
         log_prob(vae, Batch(items(2)), 0)
+
+
+def test_what_is_missing_is_integrated_out_whatever_the_mask_of_each_item() -> None:
+    """60 items with masks of their own, what is missing NaN: log p(x_seen) by scipy, and the bounds of ELBO, IWAE and MIWAE below it, the last two tight."""
+    vae = model(wide=1.5)
+    x, observed = items(60), torch.rand(60, X) < 0.6
+    observed[0], observed[1] = True, False
+    batch = Batch(x.masked_fill(~observed, math.nan), observed)
+    vae.encoder = Guided()  # q of what is seen, for the bounds to be tight
+    expected = np.array([truth(x[i : i + 1], observed[i].numpy())[()] if bool(observed[i].any()) else 0.0 for i in range(60)], dtype=float).ravel()
+    found = log_prob(vae, batch, 4000)
+    assert (np.abs(found.value.numpy() - expected) < 5 * found.standard_error.numpy() + 1e-9).all()
+    with torch.no_grad():
+        for objective, slack in ((ELBO(samples=2000), None), (IWAE(samples=2000), 0.05), (MIWAE(samples=1000, groups=2), 0.05)):
+            terms = objective(vae(batch, objective.samples), batch).terms
+            assert (terms["elbo"].mean(0).numpy() < expected + 0.05).all()
+            if slack is not None:
+                np.testing.assert_allclose(terms["iwae"].numpy(), expected, atol=4 * slack)
+
+
+class Guided(nn.Module):
+    """The exact posterior given what is seen, its covariance half as large again."""
+
+    def forward(self, x: Tensor, observed: Tensor) -> MultivariateNormal:
+        seen = observed.to(torch.float64)
+        precision = torch.eye(D) + torch.einsum("bx,xd,xe->bde", seen, WEIGHT, WEIGHT) / SCALE**2
+        covariance = torch.linalg.inv(precision)
+        error = (x - BIAS).masked_fill(~observed, 0)
+        return MultivariateNormal(torch.einsum("bde,bx,xe->bd", covariance, error, WEIGHT) / SCALE**2, 1.5 * covariance)

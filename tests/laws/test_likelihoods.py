@@ -68,7 +68,7 @@ def points(p: Observable, case: Case) -> tuple[Tensor, Tensor]:
 
 
 def test_every_likelihood_is_under_law() -> None:
-    assert set(CASES) | {"tokens"} == set(LIKELIHOODS)  # of tokens in test_sequences.py
+    assert set(CASES) | {"tokens", "table"} == set(LIKELIHOODS)  # of tokens in test_sequences.py, of tables in test_tables.py
 
 
 @law
@@ -96,6 +96,18 @@ def test_masking_is_marginalising(name: str, case: Case) -> None:
             holes = x.masked_fill(~observed, torch.nan)
             expected = log_total(p, case.support, case.levels, given=holes)
             torch.testing.assert_close(p.marginal(observed).log_prob(holes), expected, atol=1e-7, rtol=1e-7)
+
+
+@law
+def test_terms_add_up(name: str, case: Case) -> None:
+    """What each coordinate adds is the log-probability together, and nothing where nothing is observed."""
+    for p in distributions(name, case)[:3]:
+        x, observed = p.sample((3,)), torch.rand(3, *case.event) < 0.5
+        torch.testing.assert_close(p.terms(x).flatten(1).sum(1), p.log_prob(x))
+        part, holes = p.marginal(observed), x.masked_fill(~observed, torch.nan)
+        assert part.terms(holes).shape == x.shape
+        torch.testing.assert_close(part.terms(holes).flatten(1).sum(1), part.log_prob(holes))
+        assert (part.terms(holes)[~observed] == 0).all()
 
 
 @law

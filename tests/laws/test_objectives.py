@@ -34,7 +34,7 @@ from vaeworks.check.closed_forms import (
 from vaeworks.check.gradients import directional_error
 from vaeworks.check.linear_gaussian import LinearGaussian
 from vaeworks.model import VAE
-from vaeworks.objectives import OBJECTIVES, Objective
+from vaeworks.objectives import OBJECTIVES, MissingProcess, NotMIWAE, Objective
 from vaeworks.trace import Batch, Latent, Trace
 
 
@@ -52,6 +52,19 @@ def sounding(strength: float, beta: float) -> Expected:
         convergence = (np.sqrt(((x - y) ** 2).sum((-2, -1)) + 1e-8) - 1e-4) / np.sqrt((x**2).sum((-2, -1)) + 1e-8)
         logs = np.abs(np.log(np.maximum(x, 1e-4)) - np.log(np.maximum(y, 1e-4))).mean((-2, -1))
         return beta * t.kl.sum(-1).mean() + t.distortion + strength * float((weight @ (convergence + logs)).mean())
+
+    return expected
+
+
+def seen(bound: Expected, kind: str) -> Expected:
+    """``bound`` and, where everything is seen, -log of the probability of that, by numpy, a coordinate at a time."""
+
+    def expected(objective: Objective, t: Truth) -> Tensor | float:
+        process = objective.process
+        assert isinstance(process, MissingProcess)
+        weight, bias, x = process.weight.detach().numpy(), process.bias.detach().numpy(), t.x.numpy()
+        logits = (x @ weight.T if kind == "linear" else x * weight) + bias
+        return bound(objective, t) + float(np.log1p(np.exp(-logits)).sum(-1).mean())
 
     return expected
 
@@ -78,6 +91,10 @@ CASES: dict[str, list[Case]] = {
     "miwae": [Case(importance_weighted(), {"samples": 2, "groups": 3}, "items"), Case(weighted(1.0), {"samples": 1, "groups": 3}, "items")],
     "piwae": [Case(importance_weighted(0.5), {"samples": 1, "groups": 2, "beta": 0.5}, "items", surrogate=True)],
     "ciwae": [Case(importance_weighted(share=0.3), {"samples": 2, "share": 0.3}, "items"), Case(weighted(1.0), {"share": 1.0}, "items")],
+    "not-miwae": [
+        Case(seen(importance_weighted(), "self-masking"), {"samples": 2}, "items"),
+        Case(seen(importance_weighted(0.3), "linear"), {"samples": 2, "beta": 0.3, "process": "linear"}, "items"),
+    ],
     "capacity": [
         Case(lambda _, t: 3 * (20 - t.kl.sum(-1).mean()) + t.distortion, {"capacity": 20.0, "gamma": 3.0}),
         Case(lambda _, t: 3 * (t.kl.sum(-1).mean() - 0.1) + t.distortion, {"capacity": 0.1, "gamma": 3.0}),
@@ -126,6 +143,10 @@ def build(name: str, case: Case, vae: VAE, batch: Batch) -> Objective:
     """The objective, having met the batch as the whole of its data, and at rest."""
     objective = OBJECTIVES[name](**case.knobs)
     objective.settle(vae(batch), len(batch))
+    if isinstance(objective, NotMIWAE):  # it starts at zero, where what is missing tells nothing
+        with torch.no_grad():
+            for i, p in enumerate(objective.parameters()):
+                p.copy_(0.05 * torch.arange(p.numel()).view(p.shape).add(i).sin())
     return objective.eval()
 
 

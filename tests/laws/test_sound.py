@@ -56,6 +56,22 @@ def test_density_place_by_place(event: tuple[int, ...], knobs: dict[str, object]
     assert p.log_prob(x).item() == pytest.approx(by_hand(likelihood, features, x, whole))
 
 
+@law
+def test_terms_add_up_and_tell_the_end_where_it_is(event: tuple[int, ...], knobs: dict[str, object]) -> None:
+    likelihood = build(event, knobs)
+    p = likelihood(torch.randn(4, *likelihood.parameter_shape))
+    x, end = torch.randn(4, *event), torch.tensor([0, 1, 2, 2])
+    heard = (torch.arange(event[-1]) < end.view(-1, *(1 for _ in event))).expand(4, *event)
+    part = p.marginal(heard)
+    terms = part.terms(x.masked_fill(~heard, torch.nan))
+    torch.testing.assert_close(terms.flatten(1).sum(1), part.log_prob(x))
+    assert (terms[~heard] == 0).all()
+    alone = part.base.log_prob(x)
+    torch.testing.assert_close(terms[2:, ..., 0], alone[2:, ..., 0])
+    certain = knobs["step"] == 5  # of one length only, which adds nothing
+    assert torch.isclose(terms[2:, ..., 1], alone[2:, ..., 1]).all() == certain
+
+
 def total(p: Sound, heard: Tensor, given: Tensor) -> Tensor:
     """log of the integral of p over the coordinates that are heard and NaN in ``given``."""
     where = (heard & given.isnan()).nonzero(as_tuple=True)

@@ -319,3 +319,20 @@ def test_learns_the_digits_from_few_labels_and_is_used_as_any_model(tmp_path: Pa
     assert model.sample(5, seed=1, given={"label": 7}).shape == (5, 1, 8, 8)
     model.save(tmp_path / "m")
     assert torch.equal(load(tmp_path / "m").sample(5, seed=1), model.sample(5, seed=1))
+
+
+def test_terms_of_an_unknown_label_are_those_of_each_class_by_its_probability() -> None:
+    """sum over classes of p(y | x) E[log p(x_i | y, z)] under p(z | x, y) = N(m, C): log N(x_i; w_i m + u_y + b, s^2) - w_i C w_i / 2 s^2."""
+    truth = Classes.random()
+    x, _ = truth.sample(6)
+    found = log_prob(truth.vae(inflate=1.1), Batch(x), 9000, terms=True, seeds=range(6))
+    odds, expected = scipy.special.softmax(truth.log_joint(x), axis=1), np.zeros((6, X))
+    weight = truth.base.weight
+    for y, offset in enumerate(truth.offsets):
+        mean, scale = truth.base.posterior(x - offset)
+        spread = (weight.square() @ scale.square()) / (2 * truth.base.scale**2)
+        log_p = scipy.stats.norm((mean @ weight.T + offset + truth.base.bias).numpy(), truth.base.scale).logpdf(x.numpy())
+        expected += odds[:, [y]] * (log_p - spread.numpy())
+    assert found.terms is not None
+    np.testing.assert_allclose(found.terms, expected, atol=0.06)
+    np.testing.assert_allclose(found.value, truth.log_prob(x), atol=0.01)

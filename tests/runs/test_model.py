@@ -161,7 +161,12 @@ def test_an_autoencoder_has_no_scores(point: vw.Model) -> None:
 
 def test_saved_and_loaded_it_is_the_same(model: vw.Model, tmp_path: Path) -> None:
     again = vw.load(model.save(tmp_path / "deep" / "folder"))
-    assert sorted(path.name for path in (tmp_path / "deep" / "folder").iterdir()) == ["model.safetensors", "recipe.toml", "schema.json"]
+    assert sorted(path.name for path in (tmp_path / "deep" / "folder").iterdir()) == [
+        "calibration.safetensors",
+        "model.safetensors",
+        "recipe.toml",
+        "schema.json",
+    ]
     assert again.schema == model.schema
     assert again.recipe.values == model.recipe.values
     assert torch.equal(again.sample(3, seed=0), model.sample(3, seed=0))
@@ -340,3 +345,37 @@ def test_tokens_are_for_text(binary: vw.Model) -> None:
 def test_raw_items_are_those_of_the_kind(binary: vw.Model) -> None:
     x = binary.sample(3, seed=0)
     assert [image.size for image in binary.raw(x)] == [image.size for image in binary.images(x)] == [(8, 8)] * 3
+
+
+def test_scores_of_a_model_in_memory(model: vw.Model, point: vw.Model, tmp_path: Path) -> None:
+    """p-values by counting among the calibration's held-out items, from memory or from the folder; other samples, other weights or no calibration leave them out, and say so."""
+    assert model.calibration is not None
+    scores = model.score(pixels(5))
+    held_out = model.calibration.reference.log_px
+    expected = [(1 + int((held_out <= own).sum())) / (len(held_out) + 1) for own in scores.values]
+    np.testing.assert_allclose(scores.p_values, expected)
+    again = vw.load(model.save(tmp_path / "kept")).score(pixels(5))
+    assert torch.equal(again.p_values, scores.p_values)
+    assert scores.reason == ""
+    fewer = model.score(pixels(5), samples=7, attribution=True)
+    assert fewer.p_values is None
+    assert "7" in fewer.reason
+    assert fewer.attribution is not None
+    assert not fewer.attribution.relative
+    np.testing.assert_allclose(model.score(pixels(3)).values, scores.values[:3], rtol=1e-5)
+    moved = vw.load(tmp_path / "kept")
+    with torch.no_grad():
+        next(moved.vae.parameters()).add_(1e-3)
+    assert "other weights" in moved.score(pixels(2)).reason
+    with pytest.raises(VaeworksError, match="--fdr needs p-values"):
+        moved.score(pixels(2), fdr=0.1)
+    with pytest.raises(VaeworksError, match=r"gives no log p\(x\)"):
+        point.score(pixels(2))
+    assert point.calibration is None
+
+
+def test_dynamic_binarisation_of_an_item_is_its_own() -> None:
+    dynamic = vw.train("digits:dynamic", options=FEW, overrides=SMALL, device="cpu")
+    items = dynamic.items("digits")
+    whole = dynamic.log_prob(items, 20)
+    np.testing.assert_allclose(dynamic.log_prob(items[torch.tensor([7, 2])], 20).value, whole.value[[7, 2]], rtol=1e-5)

@@ -377,7 +377,7 @@ def test_an_error_of_the_function_itself_is_not_hidden(monkeypatch: pytest.Monke
 def test_bfloat16_trains_on_a_cpu(make_loop: Make, go: Go) -> None:
     loop = make_loop(precision="bf16", validate_every=20)
     seen: list[torch.dtype] = []
-    loop.vae.decoder.network.register_forward_hook(lambda *seen_by: seen.append(seen_by[-1].dtype))  # type: ignore[union-attr]
+    loop.vae.decoder.network.body[0].register_forward_hook(lambda *seen_by: seen.append(seen_by[-1].dtype))  # type: ignore[union-attr, index]
     history = go(loop)
     assert torch.bfloat16 in seen
     assert history.skipped == 0

@@ -27,6 +27,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "scheduled": {"overrides": ("objective.schedule.kind=cyclical", "objective.samples=2", "objective.analytic=false"), "weight_decay": 0.1},
     "pretrained": {"pretrain": 0.4, "ema": 0.9},
     "aggressive": {"aggressive": 12, "learning_rate": 0.01},
+    "hiding": {"hide": 0.3, "ema": 0.9},
+    "hiding itself": {"hide": 0.3, "overrides": ("objective.kind=not-miwae", "objective.samples=2")},
     "early": {"patience": 0.1, "learning_rate": 0.05, "items": 40, "epochs": 60},
 }
 

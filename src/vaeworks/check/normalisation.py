@@ -12,9 +12,10 @@ from torch import Tensor
 
 from vaeworks.check.quadrature import Support, nodes, product
 from vaeworks.check.result import CheckResult, Setting, compare
+from vaeworks.check.rows import column_totals, example_margins, total_of_rows
 from vaeworks.distributions import Observable
 from vaeworks.distributions.tokens import END, PAD
-from vaeworks.likelihoods import LIKELIHOODS, Likelihood
+from vaeworks.likelihoods import LIKELIHOODS, Likelihood, TableLikelihood
 
 __all__ = ["SUPPORTS", "check_normalisation", "log_total"]
 
@@ -27,9 +28,10 @@ SUPPORTS: Final[dict[str, tuple[Support | Literal["strings"], int]]] = {
     "discretised-logistic-mixture": ("levels", 32),
     "categorical": ("levels", 32),
     "sound": ("real", 0),
+    "table": ("real", 0),
     "tokens": ("strings", 5),
 }
-"""Likelihood -> what a coordinate of x can be, and its number of levels; of strings the number of tokens with PAD and END."""
+"""Likelihood -> what a coordinate of x can be, and its number of levels; of strings the number of tokens with PAD and END. Of rows of tables the columns' raw values are visited instead."""
 
 EVENT = (2, 1, 1)
 """One pixel of two channels: small enough to visit all there is, large enough for dependence between coordinates."""
@@ -41,6 +43,9 @@ PLACES = 5
 def check_normalisation(setting: Setting) -> Iterator[CheckResult]:
     """One result per likelihood: of ordinary, wide and extreme features the total furthest from one."""
     for name, family in LIKELIHOODS.items():
+        if family is TableLikelihood:
+            yield _rows(setting)
+            continue
         support, levels = SUPPORTS[name]
         likelihood = family((PLACES,) if support == "strings" else EVENT, levels).to(setting.device, setting.dtype).eval()
         what = {"levels": "sum", "strings": "sum"}.get(support, "integral")
@@ -53,6 +58,21 @@ def check_normalisation(setting: Setting) -> Iterator[CheckResult]:
             1.0,
             setting.rounding(1e-6, 1e-3),
         )
+
+
+@torch.no_grad()
+def _rows(setting: Setting) -> CheckResult:
+    """Rows with a column of every kind: they are independent, so that each has a total of its own."""
+    margins = example_margins()
+    likelihood = TableLikelihood((len(margins),), margins, scale=0.5, scale_kind="column").to(setting.device, setting.dtype).eval()
+    symbols = tuple(margin for margin in margins if margin.kind in ("ordinal", "categorical", "boolean"))
+    small = TableLikelihood((len(symbols),), symbols).to(setting.device, setting.dtype).eval()
+    totals: list[float] = []
+    for spread in (0.0, 1.0, 10.0, 100.0):
+        rows, few = (spread * torch.randn(each.parameter_shape).to(setting.device, setting.dtype) for each in (likelihood, small))
+        totals += [*column_totals(likelihood.forward(rows), margins).tolist(), float(total_of_rows(small.forward(few), symbols))]
+    about = f"sum or integral over the raw values of {len(margins)} columns of every kind, and over all rows of {len(symbols)} columns; the total of a probability is 1"
+    return compare("normalisation: table", about, max(totals, key=lambda each: abs(each - 1)), 1.0, setting.rounding(1e-6, 1e-3))
 
 
 @torch.no_grad()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,8 +15,12 @@ from torch import Tensor
 from vaeworks.data import Items
 from vaeworks.errors import DataError
 from vaeworks.files import replace_file
+from vaeworks.model import Schema, TextSchema
 
-__all__ = ["item_columns", "read_codes", "write_codes", "write_table"]
+if TYPE_CHECKING:
+    from vaeworks.runs import Scores
+
+__all__ = ["attribution_columns", "item_columns", "read_codes", "score_columns", "write_codes", "write_table"]
 
 
 def item_columns(items: Items, classes: Sequence[str]) -> dict[str, Any]:
@@ -28,17 +33,37 @@ def item_columns(items: Items, classes: Sequence[str]) -> dict[str, Any]:
     return columns
 
 
+def score_columns(scores: Scores) -> dict[str, Any]:
+    """log p(x) with its errors, the statistic, and what there is of p-values and a selection."""
+    found = scores.log_prob
+    columns = {
+        "log_px": found.value,
+        "standard_error": found.standard_error,
+        "effective_sample_size": found.effective_sample_size,
+        "elbo": found.elbo,
+    }
+    columns |= {"statistic": scores.values} | ({} if scores.p_values is None else {"p_value": scores.p_values})
+    arrays: dict[str, Any] = {name: column.double().cpu().numpy() for name, column in columns.items()}
+    return arrays if scores.selected is None else arrays | {"selected": scores.selected.cpu().numpy()}
+
+
+def attribution_columns(schema: Schema, x: Tensor, terms: Tensor) -> dict[str, Any]:
+    """What of items x (N, *event) is strange, ``terms`` (N, *event) in nats: a column because_NAME for each coordinate that has a name; of text one, because, with every token
+    and its nats as JSON."""
+    if isinstance(schema, TextSchema):
+        pairs = (list(zip(pieces, row.tolist(), strict=False)) for pieces, row in zip(schema.pieces(x), terms, strict=True))
+        return {"because": [json.dumps([(piece, round(nats, 4)) for piece, nats in row], ensure_ascii=False) for row in pairs]}
+    names = schema.coordinate_names or tuple(str(i) for i in range(schema.dimensions))
+    return {f"because_{name}": column.numpy() for name, column in zip(names, terms.flatten(1).double().unbind(1), strict=True)}
+
+
 def write_table(path: Path, columns: dict[str, Any]) -> None:
     """Columns to .parquet or .csv, atomically."""
     import polars as pl
 
-    buffer = io.BytesIO()
-    frame = pl.DataFrame(columns)
-    if path.suffix.lower() == ".csv":
-        frame.write_csv(buffer)
-    else:
-        frame.write_parquet(buffer)
-    replace_file(path, buffer.getvalue())
+    from vaeworks.reporting import write_frame
+
+    write_frame(pl.DataFrame(columns), path)
 
 
 def write_codes(path: Path, z: Tensor, items: Items, classes: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images or sounds, a .txt, .jsonl, .csv, .npy, .npz or idx file.",
+        help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images or sounds, a .txt, .csv, .parquet, .jsonl, .h5ad, .npy, .npz or idx file.",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
@@ -45,7 +45,7 @@ Given = Annotated[
     typer.Option(
         "--given",
         metavar="KEY=VALUE",
-        help="What a conditional model draws for: --given label=7, or --given age=30 --given height=1.8.",
+        help="What a conditional model draws for: --given label=7, --given height=1.8; of a table any column: --given sex=F --given age=30..40.",
         show_default=False,
     ),
 ]
@@ -55,7 +55,7 @@ What = Annotated[
     typer.Option(
         "-o",
         "--out",
-        help="A .png sheet (images, sounds), a .txt or .jsonl (text), a .wav (one sound), a .npy array, or a folder for one file each.",
+        help="A .png sheet (images, sounds), a .txt or .jsonl (text), a .csv or .parquet (tables), a .wav (one sound), a .npy array, or a folder for one file each.",
         show_default="by the kind of data",
     ),
 ]
@@ -74,10 +74,18 @@ Split = Annotated[str | None, typer.Option(help="train, validation, test or all.
 
 
 _TEXT, _SOUND = "Reading text", "Reading sounds"
-Kind = Annotated[str | None, typer.Option("--kind", help="image, text or audio.", show_default="told by the files")]
+Kind = Annotated[str | None, typer.Option("--kind", help="image, text, audio or table.", show_default="told by the files")]
 By = Annotated[str | None, typer.Option(help="An item is a line, paragraph or file.", show_default="a line", rich_help_panel=_TEXT)]
-Column = Annotated[str | None, typer.Option(help="The column or key with the text.", show_default="the only one of text", rich_help_panel=_TEXT)]
-LabelColumn = Annotated[str | None, typer.Option("--label", help="The column or key with the label.", show_default=False, rich_help_panel=_TEXT)]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME|NAME=KIND",
+        help="The column or key with the text; or, of a table, what a column holds: --column age=count, --column income=log-normal. Give it as often as needed.",
+        show_default="told by the data",
+    ),
+]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="Text, tables: the column or key with the label.", show_default=False)]
 Tokenizer = Annotated[str | None, typer.Option(help="characters, bytes or bpe.", show_default="chosen from the data", rich_help_panel=_TEXT)]
 Vocabulary = Annotated[int | None, typer.Option(help="Tokens of bpe.", show_default="by how much text there is", rich_help_panel=_TEXT)]
 Length = Annotated[int | None, typer.Option(help="Tokens of the longest item.", show_default="chosen from the data", rich_help_panel=_TEXT)]
@@ -117,7 +125,10 @@ def data_options(
     from vaeworks.data import Options
 
     given: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
-
+    if isinstance(told := given.pop("column", None), list):
+        given |= _columns(told)
+    elif told is not None:
+        given["column"] = told
     return Options(
         size=_size(size),
         binarisation=binarise,  # type: ignore[arg-type]
@@ -132,6 +143,17 @@ def data_options(
         say=say,
         **given,
     )
+
+
+def _columns(told: list[str]) -> dict[str, Any]:
+    """The options that ``--column`` gave: the column with the text, and the kinds of those of a table."""
+    text = [name for name in told if "=" not in name]
+    if len(text) > 1:
+        raise VaeworksError(
+            f"--column names {len(text)} columns with text ({', '.join(text)}): give one; the kind of a table's column is --column NAME=KIND"
+        )
+    kinds = tuple((name, kind) for name, _, kind in (one.rpartition("=") for one in told if "=" in one))
+    return ({"column": text[0]} if text else {}) | ({"columns": kinds} if kinds else {})
 
 
 def _size(text: str | None) -> int | tuple[int, int] | None:
@@ -168,7 +190,7 @@ def as_learned(folder: Path) -> dict[str, Any]:
     from vaeworks.runs import begun
 
     facts = begun(folder)
-    return {} if facts is None else {name: facts.options[name] for name in ("by", "column", "label", "labels_from") if name in facts.options}
+    return {} if facts is None else {name: facts.options[name] for name in ("by", "column", "label", "labels_from", "kind") if name in facts.options}
 
 
 def wishes(given: list[str] | None) -> dict[str, str]:

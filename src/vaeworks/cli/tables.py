@@ -46,6 +46,21 @@ NAMES = {
     "sap": "SAP",
     "factor_vae_score": "FactorVAE score",
     "beta_vae_score": "beta-VAE score",
+    "column_shape_error": "error of columns",
+    "pair_trend_error": "error of pairs",
+    "missing_share_error": "error of missing cells",
+    "efficacy_f1": "F1, taught by samples",
+    "efficacy_f1_of_real": "F1, taught by real rows",
+    "efficacy_auroc": "AUROC, taught by samples",
+    "efficacy_auroc_of_real": "AUROC, taught by real rows",
+    "efficacy_r2": "R2, taught by samples",
+    "efficacy_r2_of_real": "R2, taught by real rows",
+    "efficacy_rmse": "RMSE, taught by samples",
+    "efficacy_rmse_of_real": "RMSE, taught by real rows",
+    "closest_record_share": "nearer to training rows",
+    "closest_record_distance": "distance to the nearest",
+    "copies": "copies of training rows",
+    "membership_auroc": "membership, AUROC",
     "perplexity_per_token": "perplexity / token",
     "perplexity_per_word": "perplexity / word",
     "bits_per_character": "bits / character",
@@ -109,7 +124,7 @@ def recipe_table(recipes: Iterable[Recipe]) -> None:
 
     table, found = _table("recipe", "measured", "what it is, on the axes, and in which paper"), measured()
     table.columns[0].no_wrap, table.columns[1].max_width = True, 20
-    for recipe in sorted(recipes, key=lambda recipe: ("image", "text", "audio").index(recipe["data"])):
+    for recipe in sorted(recipes, key=lambda recipe: ("image", "text", "audio", "table").index(recipe["data"])):
         parts = [f"{axis} {recipe[axis]['kind']}" for axis, usual in DEFAULTS.items() if recipe[axis]["kind"] != usual]
         axes = ", ".join([recipe["encoder"]["kind"], f"z {recipe['latent_size']}", *parts])
         table.add_row(recipe.name, _measured(found["figures"].get(recipe.name)), f"{recipe['summary']}\n{recipe['data']}: {axes}; {recipe['paper']}")

@@ -61,13 +61,19 @@ def sample(
 
     Example: [bold]vae sample runs/digits -n 100 -o new.png[/]
     """
+    from vaeworks.evaluation import FEW
     from vaeworks.reporting import exhibit
 
     model = open_model(run, device)
     path = destination(out, "samples", model.schema)
-    x = model.sample(
-        n, temperature=temperature, seed=seed, noise=noise, given=wishes(given), token_temperature=token_temperature, top_p=top_p, beam=beam
-    )
+    wish = wishes(given)
+    told, conditions = model.parted(wish)
+    if conditions and temperature == 1 and noise is not False:
+        x, effective = model.sample_given(n, conditions, context=told, seed=seed)
+        advice = ": rows are much alike, widen a condition" if effective < FEW else ""
+        say(f"The effective sample size behind these rows is {effective:.1f}{advice}.")
+    else:
+        x = model.sample(n, temperature=temperature, seed=seed, noise=noise, given=wish, token_temperature=token_temperature, top_p=top_p, beam=beam)
     say(f"Wrote {exhibit(model.schema, {'samples': x}).write(path)}.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from vaeworks.data.raw import Raw
 from vaeworks.errors import DataError
 from vaeworks.model import ImageSchema
 
-__all__ = ["arrange", "check_shape", "from_array", "name_labels", "with_context", "with_factors"]
+__all__ = ["arrange", "check_shape", "from_array", "name_labels", "name_strings", "with_context", "with_factors"]
 
 _MOST_CLASSES = 1000
 
@@ -124,6 +125,16 @@ def name_labels(raw: Raw, labels: NDArray[Any]) -> Raw:
         return raw.note(f"Labels take {len(found)} values for {len(raw)} items, too many for classes, and were left out.")
     classes = tuple(str(int(c)) if whole else str(c) for c in found)
     return replace(raw, labels=numbers.astype(np.int64).reshape(-1), classes=classes).note(f"Labels: {len(classes)} classes.")
+
+
+def name_strings(raw: Raw, labels: Sequence[str]) -> Raw:
+    """``raw`` with labels that are strings, "" where unknown."""
+    named = name_labels(raw, np.array(labels, dtype=str))
+    if named.labels is None or "" not in named.classes:
+        return named
+    unknown = named.classes.index("")
+    numbers = np.where(named.labels == unknown, -1, named.labels - (named.labels > unknown))
+    return replace(named, labels=numbers, classes=tuple(name for name in named.classes if name))
 
 
 def with_context(raw: Raw, context: NDArray[Any], names: NDArray[Any] | None = None) -> Raw:

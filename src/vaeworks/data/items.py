@@ -76,14 +76,14 @@ class Items:
 
     def mean(self, schema: Schema, most: int = 10_000) -> Tensor:
         """The mean of (the first ``most``) items as a network of real numbers sees them, (*input_shape); 0 where a coordinate is never observed."""
-        total, count = torch.zeros(schema.input_shape), torch.zeros(schema.shape)
+        total, count = torch.zeros(schema.input_shape), torch.zeros(schema.input_shape)
         for batch in self[:most].batches(schema, max(1, min(1000, 10**7 // total.numel())), torch.Generator().manual_seed(0)):
             observed = torch.ones_like(batch.x, dtype=torch.bool) if batch.observed is None else batch.observed
+            shown, seen = schema.to_input(batch.x, observed)
             here = (slice(0, batch.x.shape[-1]),) if schema.trims else ()
-            seen = observed.view(*observed.shape, *(1,) * (total.dim() - count.dim()))
-            total[here] += schema.to_input(batch.x).masked_fill(~seen, 0).sum(0)
-            count[here] += observed.sum(0)
-        return total / count.clamp_min(1).view(*count.shape, *(1,) * (total.dim() - count.dim()))
+            total[here] += shown.masked_fill(~seen, 0).sum(0)
+            count[here] += seen.sum(0)
+        return total / count.clamp_min(1)
 
     def batches(self, schema: Schema, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """All items in order, ``size`` at a time."""

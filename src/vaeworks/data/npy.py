@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vaeworks.data.memory import require
 from vaeworks.errors import DataError
 
-__all__ = ["npz_keys", "read_npy", "read_npz"]
+__all__ = ["npz_keys", "read_npy", "read_npz", "shapes"]
 
 _PIECE = 1 << 24
 
@@ -41,6 +41,19 @@ def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
             with archive.open(f"{key}.npy") as file:
                 arrays.append(_read(file, f"{path.name}[{key}]", archive.getinfo(f"{key}.npy").file_size))
     return arrays
+
+
+def shapes(path: Path, *keys: str) -> dict[str, tuple[int, ...]]:
+    """The shape of the array in a .npy file, under "", or of those named ``keys`` in a .npz file, without reading them."""
+    if path.suffix.lower() != ".npz":
+        with path.open("rb") as file:
+            return {"": _header(file, path.name)[0]}
+    found = {}
+    with _archive(path) as archive:
+        for key in keys:
+            with archive.open(f"{key}.npy") as file:
+                found[key] = _header(file, f"{path.name}[{key}]")[0]
+    return found
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from vaeworks.data.images import open_images, read_images
 from vaeworks.data.items import Data, Items
 from vaeworks.data.options import Kind, Options
 from vaeworks.data.sounds import is_sound, open_sounds, read_sounds
+from vaeworks.data.tables import is_table, open_tables, read_tables
 from vaeworks.data.texts import is_text, open_texts, read_texts
 from vaeworks.errors import DataError
 from vaeworks.model import Schema
@@ -30,6 +31,7 @@ _KINDS: dict[Kind, tuple[Callable[[Any, Options], Data], Callable[[Any, Any, Opt
     "image": (open_images, read_images),
     "text": (open_texts, read_texts),
     "audio": (open_sounds, read_sounds),
+    "table": (open_tables, read_tables),
 }
 _LOOKED_AT = 10_000
 """Files of a folder that its kind is told by."""
@@ -40,8 +42,9 @@ _MIXED = 0.2
 def open_data(source: Source, *, options: Options | None = None) -> Data:
     """Look at a source, describe it in a Schema, and split its items into training, validation and test.
 
-    ``source`` is a built-in name (``digits``, ``mnist``, ``mnist-binarized:dynamic`` ...), a folder of pictures or of sounds, a file of text, a .npy, .npz or idx file,
-    an array or tensor (N, H, W), (N, H, W, C) or (N, C, H, W), or a sequence of PIL images or of strings. DataError where it cannot be read or learned from.
+    ``source`` is a built-in name (``digits``, ``mnist``, ``mnist-binarized:dynamic`` ...), a folder of pictures or of sounds, a file of text or of a table, a .npy, .npz or idx file,
+    an array or tensor of pictures (N, H, W), (N, H, W, C) or (N, C, H, W) or of rows (N, D), a data frame, or a sequence of PIL images, of strings or of dictionaries.
+    DataError where it cannot be read or learned from.
 
     >>> data = open_data("digits", options=Options(seed=1))
     >>> data.schema.shape, len(data.train), len(data.validation), len(data.test)
@@ -67,6 +70,8 @@ def kind_of(source: Source, options: Options) -> Kind:
         return options.kind
     if isinstance(source, str) and parse(source) is not None:
         return "image"
+    if is_table(source, options):
+        return "table"
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path) or "image"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from vaeworks.distributions.margins import MarginKind
 from vaeworks.errors import DataError
 from vaeworks.model import Binarisation
 from vaeworks.model.audio_schema import Loudness, Representation
+from vaeworks.model.table_column import COLUMN_KINDS
 
-__all__ = ["LARGEST", "LONGEST", "LONGEST_TEXT", "SMALLEST", "By", "Kind", "Options", "Progress", "Split", "Tokens", "check_size"]
+__all__ = ["COLUMN_WORDS", "LARGEST", "LONGEST", "LONGEST_TEXT", "SMALLEST", "By", "Kind", "Options", "Progress", "Split", "Tokens", "check_size"]
 
-Kind = Literal["image", "text", "audio"]
+Kind = Literal["image", "text", "audio", "table"]
 By = Literal["line", "paragraph", "file"]
 Tokens = Literal["characters", "bytes", "bpe"]
 Split = Literal["train", "validation", "test", "all"]
@@ -29,6 +32,8 @@ _WORDS = {
     "tokenizer": Tokens,
 }
 
+COLUMN_WORDS = tuple(dict.fromkeys((*COLUMN_KINDS, *get_args(MarginKind))))
+"""What a column of a table can be said to be: its kind, or its margin."""
 SMALLEST, LARGEST = 8, 256
 LONGEST = 600
 """Seconds of the longest sound."""
@@ -88,7 +93,7 @@ class Options:
     by: By | None = None
     """What of a text file is an item; None: a line, or the file where a folder holds many of .txt."""
     column: str | None = None
-    """The column of a table, or the key of JSON lines, that holds the text; None: the only one of text."""
+    """The column of a table, or the key of JSON lines, that holds the text, which is then all that is read; None: the only one of text."""
     label: str | None = None
     """The column or key that holds the label; None: there is none."""
     tokenizer: Tokens | None = None
@@ -97,6 +102,8 @@ class Options:
     """Number of tokens of tokenizer bpe, 260 .. 65,536; None: by how much text there is."""
     length: int | None = None
     """Tokens of the longest item, 1 .. 4096, beyond which text is cut; None: chosen from the data."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """What columns of a table are, (name, kind) each: a kind such as categorical, datetime or identifier, or a margin such as student or zero-inflated; others are told by their cells."""
     download: bool = False
     """Fetch a built-in set that is not on this machine."""
     progress: Progress | None = None
@@ -113,6 +120,7 @@ class Options:
                 raise DataError(f"{name} {word!r} is unknown: choose one of {', '.join(get_args(words))}")
         self._check_sounds()
         self._check_texts()
+        self._check_columns()
         held_out = {"validation": self.fraction, "test": self.test}
         for name, value in held_out.items():
             if not 0 <= value < 1:
@@ -141,6 +149,15 @@ class Options:
             )
         if self.length is not None and not 1 <= self.length <= LONGEST_TEXT:
             raise DataError(f"length={self.length} is not within 1 .. {LONGEST_TEXT} tokens: choose such as 64")
+
+    def _check_columns(self) -> None:
+        for name, kind in self.columns:
+            if kind not in COLUMN_WORDS:
+                close = difflib.get_close_matches(kind, COLUMN_WORDS, n=1)
+                meant = f"did you mean {close[0]}? Otherwise " if close else ""
+                raise DataError(f"column {name!r} cannot be {kind!r}: {meant}choose one of {', '.join(COLUMN_WORDS)}")
+        if len(twice := [name for name, _ in self.columns]) > len(set(twice)):
+            raise DataError(f"the columns {', '.join(sorted({n for n in twice if twice.count(n) > 1}))} are each said to be two things: say one")
 
     @property
     def fraction(self) -> float:

@@ -36,6 +36,7 @@ def items_of(raw: Raw, index: NDArray[Any]) -> Items:
     """The items at ``index``, copied."""
     chosen = raw.take(index)
     held = {
-        name: None if (array := getattr(chosen, name)) is None else torch.from_numpy(array) for name in ("labels", "context", "factors", "lengths")
+        name: None if (array := getattr(chosen, name)) is None else torch.from_numpy(array)
+        for name in ("labels", "context", "factors", "lengths", "observed")
     }
     return Items(torch.from_numpy(chosen.values), names=chosen.names, factor_names=chosen.factor_names, **held)

@@ -23,7 +23,7 @@ class Raw:
     """N items in the order of their source."""
 
     values: NDArray[Any]
-    """(N, C, H, W) uint8 levels, or float32 where ``levels`` is 0; of text (N, L) tokens, of sounds (N, 1, T) int16 samples."""
+    """(N, C, H, W) uint8 levels, or float32 where ``levels`` is 0; of text (N, L) tokens, of sounds (N, 1, T) int16 samples, of tables (N, D) numbers."""
     levels: int
     """2 .. 256, or 0 for real numbers."""
     source: str
@@ -45,6 +45,8 @@ class Raw:
     factor_names: tuple[str, ...] = ()
     lengths: NDArray[np.int64] | None = None
     """(N,) how much of the values, along the last axis, is each item's own; None: all."""
+    observed: NDArray[np.bool_] | None = None
+    """(N, ...) of the shape of the values, False where one is missing; None: all are there."""
     binarisation: Binarisation = "none"
     notes: tuple[str, ...] = ()
 
@@ -59,7 +61,7 @@ class Raw:
     def take(self, index: NDArray[Any]) -> Raw:
         """The items at ``index`` (positions or a mask)."""
         names = None if self.names is None else tuple(np.array(self.names, dtype=object)[index])
-        fields = ("labels", "keys", "parts", "context", "factors", "lengths")
+        fields = ("labels", "keys", "parts", "context", "factors", "lengths", "observed")
         held: dict[str, Any] = {name: None if (array := getattr(self, name)) is None else array[index] for name in fields}
         return replace(self, values=self.values[index], names=names, **held)
 

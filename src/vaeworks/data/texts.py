@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from vaeworks.data.arrays import name_labels
+from vaeworks.data.arrays import name_strings
 from vaeworks.data.conform import relabel
 from vaeworks.data.items import Data, Items
 from vaeworks.data.labels import keep_labels
@@ -26,10 +27,11 @@ from vaeworks.data.split import DROPPED, choose, digests, split
 from vaeworks.data.text_files import SUFFIXES, Strings, is_text, read_text_file, suffix
 from vaeworks.data.tokens import UNITS, choose_tokens, choose_vocabulary, learn, strange
 from vaeworks.data.walk import by_folder, walk
+from vaeworks.distributions.tokens import END, PAD
 from vaeworks.errors import DataError
 from vaeworks.model import TextSchema
 
-__all__ = ["is_text", "open_texts", "read_texts"]
+__all__ = ["is_text", "open_texts", "read_gapped", "read_texts"]
 
 _SPLITS: Final = {
     "train": TRAIN,
@@ -62,19 +64,47 @@ def open_texts(source: Any, options: Options) -> Data:
 
 def read_texts(source: Any, schema: TextSchema, options: Options) -> Items:
     """``read_items`` for text."""
-    raw, strings = _load(source, options)
-    items = chosen_part(relabel(choose(raw, options), schema), options, "all")
-    mine, most = _strings_of(items.values.numpy(), strings), schema.shape[0] - 1
-    tokens = schema.tokens(mine)
+    items, mine, what = _read(source, schema, options)
+    tokens, most = schema.tokens(mine), schema.shape[0] - 1
     values, lengths = schema.encode(mine, tokens)
     long = sum(len(own) > most for own in tokens)
     if long and options.strict:
-        raise DataError(
-            f"{raw.source}: {count(long, 'item')} are longer than the {most} {schema.unit} of the model: leave out --strict, and they are cut"
-        )
+        raise DataError(f"{what}: {count(long, 'item')} are longer than the {most} {schema.unit} of the model: leave out --strict, and they are cut")
     if long and options.say is not None:
-        options.say(f"{raw.source}: {count(long, 'item')} longer than the {most} {schema.unit} of the model are cut.")
+        options.say(f"{what}: {count(long, 'item')} longer than the {most} {schema.unit} of the model are cut.")
     return replace(items, values=values, lengths=lengths)
+
+
+def read_gapped(source: Any, schema: TextSchema, options: Options, mark: str = "_") -> tuple[Items, list[str]]:
+    """``read_items`` for text in which each ``mark`` stands for one token that is not known, and the strings themselves. DataError where no item has a gap, or one is too long."""
+    if len(mark) != 1:
+        raise DataError(f"the mark {mark!r} of a gap is no single character: give one that the text does not hold, such as _")
+    items, mine, what = _read(source, schema, options)
+    if not any(mark in string for string in mine):
+        raise DataError(
+            f"{what}: no item holds the mark {mark!r} of a gap: write it once for each of the {schema.unit} that are missing, or name another mark"
+        )
+    pieces = [re.split(f"({re.escape(mark)}+)", string) for string in mine]
+    told = iter(schema.tokens([piece for own in pieces for piece in own[::2]]))
+    values = torch.full((len(mine), schema.shape[0]), PAD)
+    observed, lengths = torch.ones_like(values, dtype=torch.bool), torch.zeros(len(mine), dtype=torch.int64)
+    for i, own in enumerate(pieces):
+        parts = [torch.from_numpy(next(told)).long() if j % 2 == 0 else torch.full((len(piece),), PAD) for j, piece in enumerate(own)]
+        seen = torch.cat([torch.full((len(part),), j % 2 == 0) for j, part in enumerate(parts)])
+        if len(seen) >= schema.shape[0]:
+            raise DataError(
+                f"{what}: item {i} has {len(seen)} {schema.unit}, and the model at most {schema.shape[0] - 1}: shorten it, {mine[i][:40]!r}"
+            )
+        values[i, : len(seen)], observed[i, : len(seen)] = torch.cat(parts), seen
+        values[i, len(seen)], lengths[i] = END, len(seen) + 1
+    return replace(items, values=schema.to_values(values), lengths=lengths, observed=observed), mine
+
+
+def _read(source: Any, schema: TextSchema, options: Options) -> tuple[Items, list[str], str]:
+    """Items without their tokens, their strings, and what people call the source."""
+    raw, strings = _load(source, options)
+    items = chosen_part(relabel(choose(raw, options), schema), options, "all")
+    return items, _strings_of(items.values.numpy(), strings), raw.source
 
 
 def _load(source: Any, options: Options) -> tuple[Raw, dict[bytes, str]]:
@@ -109,21 +139,11 @@ def _raw(files: Sequence[Strings], what: str, parts: Sequence[int] | None = None
     raw = Raw(np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, 16), 0, what, names=names if len(names or ()) == len(strings) else None)
     raw = raw.note(*(note for file in files for note in file.notes))
     if all(file.labels is not None for file in files):
-        raw = _labelled(raw, [label for file in files for label in file.labels or ()])
+        raw = name_strings(raw, [label for file in files for label in file.labels or ()])
     if parts is not None:
         own = np.repeat(np.array(parts, dtype=np.int8), [len(file.strings) for file in files])
         raw = replace(raw, parts=np.where(own == TRAIN, FREE, own) if VALIDATION not in parts else own)
     return raw, dict(zip(hashes, strings, strict=True))
-
-
-def _labelled(raw: Raw, labels: list[str]) -> Raw:
-    """``raw`` with the labels, "" where unknown."""
-    named = name_labels(raw, np.array(labels))
-    if named.labels is None or "" not in named.classes:
-        return named
-    unknown = named.classes.index("")
-    numbers = np.where(named.labels == unknown, -1, named.labels - (named.labels > unknown))
-    return replace(named, labels=numbers, classes=tuple(name for name in named.classes if name))
 
 
 def _from_folder(root: Path, options: Options) -> tuple[Raw, dict[bytes, str]]:

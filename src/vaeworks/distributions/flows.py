@@ -82,11 +82,10 @@ class Bijection(nn.Module):
                 _shrink(list(module.get_submodule("phi").parameters()))
 
     def forward(self, value: Tensor, context: Tensor | None, to_code: bool) -> tuple[Tensor, Tensor]:
-        with torch.autocast(value.device.type, enabled=False):  # a log density is a sum over dimensions: no place for eight bits
-            transform = self.lazy(None if context is None else context.to(value.dtype))
-            if to_code != self.forwards:
-                transform = transform.inv
-            image, log_det = transform.call_and_ladj(value)
+        transform = self.lazy(context)
+        if to_code != self.forwards:
+            transform = transform.inv
+        image, log_det = transform.call_and_ladj(value)
         return image, log_det
 
 

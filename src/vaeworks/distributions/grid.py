@@ -89,12 +89,29 @@ class DiscretisedLogisticMixture(Observable):
         return DiscretisedLogisticMixture(self.logits, self.loc, self.log_scale, self.levels, observed)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        return self._pixels(value).sum((-2, -1))
+
+    def terms(self, value: Tensor) -> Tensor:
+        """A pixel's term is shared by its observed channels, which do not add up by themselves."""
+        here = torch.ones(self.event_shape, device=value.device) if self.observed is None else self.observed
+        share = here / here.sum(-3, keepdim=True).clamp_min(1)
+        return self._pixels(value).unsqueeze(-3) * share.to(value)
+
+    def _pixels(self, value: Tensor) -> Tensor:
+        """log p of the observed channels of every pixel, (..., H, W)."""
         if self.observed is not None:
             value = value.masked_fill(~self.observed, 0)
+        return (self._of_components(value, self.observed) + F.log_softmax(self.logits, -3)).logsumexp(-3)
+
+    def rest(self, value: Tensor, observed: Tensor) -> DiscretisedLogisticMixture:
+        """The channels of a pixel that are known tell of its component, and so of the others."""
+        told = self._of_components(value.masked_fill(~observed, 0), observed)
+        return DiscretisedLogisticMixture(F.log_softmax(self.logits, -3) + told, self.loc, self.log_scale, self.levels)
+
+    def _of_components(self, value: Tensor, observed: Tensor | None) -> Tensor:
+        """log p of the observed channels of each pixel under each component, (..., M, H, W)."""
         terms = discretised_logistic_log_prob(value.unsqueeze(-4), self.loc, self.log_scale, self.levels)
-        if self.observed is not None:
-            terms = terms.masked_fill(~self.observed.unsqueeze(-4), 0)
-        return (terms.sum(-3) + F.log_softmax(self.logits, -3)).logsumexp(-3).sum((-2, -1))
+        return (terms if observed is None else terms.masked_fill(~observed.unsqueeze(-4), 0)).sum(-3)
 
     @property
     def mean(self) -> Tensor:

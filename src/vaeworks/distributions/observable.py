@@ -21,9 +21,20 @@ class Observable(Distribution):
     def marginal(self, observed: Tensor | None) -> Self:
         """The distribution of the coordinates where ``observed`` (B, *event) is True; the others are summed or integrated out, whatever they hold."""
 
+    def rest(self, value: Tensor, observed: Tensor) -> Observable:
+        """The distribution of whole items given that they are ``value`` (B, *event) where ``observed`` (B, *event) is True: what is drawn from it is to be looked at elsewhere alone."""
+        raise NotImplementedError(f"{type(self).__name__} does not know the distribution of some coordinates given others")
+
     def estimate(self) -> Tensor:
         """The one item that stands for the distribution, batch shape (..., *event): its mean, or the most probable where items are symbols."""
         return self.mean
+
+    def terms(self, value: Tensor) -> Tensor:
+        """What each coordinate of ``value`` (..., *event) adds to its log-probability, in nats, zero where nothing is observed: (..., *event). Their sum is ``log_prob``.
+
+        Raises NotImplementedError where no single coordinates can be told to add anything.
+        """
+        raise NotImplementedError(f"the log-probability of {type(self).__name__} is no sum over coordinates")
 
     def coordinates(self) -> Distribution:
         """The same as one independent distribution per coordinate, batch shape (..., *event); NotImplementedError where coordinates depend on each other."""
@@ -65,13 +76,20 @@ class Factorised(Observable):
             if together is not None:
                 total: Tensor = together(value, self.event_dims)
                 return total
-            terms = self.base.log_prob(value)
-        else:  # zero lies in every support, so that what is missing (NaN, even) meets neither value nor gradient
-            terms = self.base.log_prob(value.masked_fill(~self.observed, 0)).masked_fill(~self.observed, 0)
+        terms = self.terms(value)
         return terms.flatten(terms.dim() - self.event_dims).sum(-1)
+
+    def terms(self, value: Tensor) -> Tensor:
+        if self.observed is None:
+            return self.base.log_prob(value)
+        # zero lies in every support, so that what is missing (NaN, even) meets neither value nor gradient
+        return self.base.log_prob(value.masked_fill(~self.observed, 0)).masked_fill(~self.observed, 0)
 
     def marginal(self, observed: Tensor | None) -> Factorised:
         return Factorised(self.base, self.event_dims, observed)
+
+    def rest(self, value: Tensor, observed: Tensor) -> Observable:
+        return self  # coordinates tell nothing of each other
 
     def coordinates(self) -> Distribution:
         return self.base

@@ -31,6 +31,10 @@ class Sound(Observable):
     def marginal(self, observed: Tensor | None) -> Sound:
         return Sound(self.base, self.logits, self.step, observed)
 
+    def rest(self, value: Tensor, observed: Tensor) -> Sound:
+        """Of the same length: what is heard at one time tells nothing of another."""
+        return Sound(self.base, self.logits, self.step, observed)
+
     def _until(self, known: Tensor) -> Tensor:
         """Places in time up to the last that is known in any row: (..., *event) bool -> (...), 0 where nothing is."""
         heard = known.flatten(known.dim() - len(self.event_shape), -2).any(-2)
@@ -43,6 +47,19 @@ class Sound(Observable):
         return torch.where(place < end.view(*end.shape, *(1 for _ in self.event_shape)), x, torch.nan)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        terms, log_length, _ = self._parts(value)
+        return terms.flatten(terms.dim() - len(self.event_shape)).sum(-1) + log_length
+
+    def terms(self, value: Tensor) -> Tensor:
+        """The length's term is shared by the rows of the last place before the end."""
+        terms, log_length, end = self._parts(value)
+        place = torch.arange(self.event_shape[-1], device=value.device)
+        ones = (1,) * len(self.event_shape)
+        last = (place == (end - 1).view(*end.shape, *ones)) / self.event_shape[:-1].numel()
+        return terms + last.to(terms) * log_length.view(*log_length.shape, *ones)
+
+    def _parts(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log p of every coordinate (..., *event), zero where it is hidden; log p(length) (...); and where each sound ends."""
         if self.observed is None:
             end = self._until(~value.isnan())
             place = torch.arange(self.event_shape[-1], device=value.device)
@@ -54,7 +71,7 @@ class Sound(Observable):
         length = ((end - 1) // self.step).clamp_min(0)
         log_p = self.logits.log_softmax(-1)
         log_length = log_p.expand(*torch.broadcast_shapes(length.shape, self.batch_shape), -1).gather(-1, self._index(length)).squeeze(-1)
-        return terms.flatten(terms.dim() - len(self.event_shape)).sum(-1) + log_length.masked_fill(end == 0, 0)
+        return terms, log_length.masked_fill(end == 0, 0), end
 
     def _index(self, length: Tensor) -> Tensor:
         return length.expand(torch.broadcast_shapes(length.shape, self.batch_shape)).unsqueeze(-1)
@@ -77,6 +94,9 @@ class Sound(Observable):
         return self._ending(self.base.mode, self._end())
 
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
+        """Sounds that end where the observed one does, where there is one."""
         shape = torch.Size(sample_shape)
+        if self.observed is not None:
+            return self._ending(self.base.sample(shape), self._end())
         length = torch.distributions.Categorical(logits=self.logits, validate_args=False).sample(shape)
         return self._ending(self.base.sample(shape), (length + 1) * self.step)

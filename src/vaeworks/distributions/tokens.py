@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vaeworks.distributions.observable import Observable
 
-__all__ = ["END", "PAD", "UNKNOWN", "Decoding", "TokenSequence", "through_end"]
+__all__ = ["END", "PAD", "UNKNOWN", "Decoding", "TokenSequence", "through_end", "without_padding"]
 
 PAD, END, UNKNOWN = 0, 1, 2
 """Tokens that stand for no text: what follows the end, the end, and a piece that the tokenizer never met."""
@@ -94,7 +94,8 @@ class TokenSequence(Observable):
         if observed is not None and not isinstance(self.features, Tensor) and _gaps(observed):
             raise NotImplementedError(
                 "the probability of a text with gaps is a sum over all that may stand there, which an autoregressive decoder cannot take:"
-                " observe the beginning of each item alone, or use a decoder that writes all positions at once, such as decoder.kind = 'parallel'"
+                " observe the beginning of each item alone, draw what fills the gaps by ``fill_in`` (`vae impute`), which estimates that probability too, or use a decoder that writes"
+                " all positions at once, such as decoder.kind = 'parallel'"
             )
         return TokenSequence(self.features, self.length, observed)
 
@@ -104,6 +105,9 @@ class TokenSequence(Observable):
             if _gaps(observed):
                 return self._log_prob_with_gaps(self.features, value, observed)
         return self.log_prob_terms(value).sum(-1)
+
+    def terms(self, value: Tensor) -> Tensor:
+        return self.log_prob_terms(value)
 
     def log_prob_terms(self, value: Tensor) -> Tensor:
         """log p(x_t | x_<t) for each token of x (..., L'), END included, in nats, and zero beyond: (..., *batch, L')."""
@@ -116,7 +120,7 @@ class TokenSequence(Observable):
         free = counted[:, : self.length - 1]  # END is certain at the last position
         hidden = self._rows(shape).hidden(x[:, : self.length - 1])
         logits = self.decoding.project(hidden[free])  # where items have ended no logits are made
-        given = F.cross_entropy(_without_padding(logits), x[:, : self.length - 1][free], reduction="none")
+        given = F.cross_entropy(without_padding(logits), x[:, : self.length - 1][free], reduction="none")
         terms = F.pad(given.new_zeros(free.shape).masked_scatter(free, -given), (0, x.shape[1] - free.shape[1]))
         endless = counted[:, -1] & (x[:, -1] != END)
         if self.observed is not None and x.shape[1] < self.length:
@@ -168,7 +172,7 @@ class TokenSequence(Observable):
         for t in range(self.length - 1):
             if t > 0:
                 logits = decoding.step(state, x[:, :, t - 1].flatten(), t)
-            log_p = _without_padding(logits).log_softmax(-1).view(count, width, -1)
+            log_p = without_padding(logits).log_softmax(-1).view(count, width, -1)
             stays = F.pad(log_p.new_zeros(1), (0, log_p.shape[-1] - 1), value=-torch.inf)  # PAD, for what has ended
             score, index = (score[..., None] + torch.where(ended[..., None], stays, log_p)).flatten(1).topk(width)
             parent, token = index // log_p.shape[-1], index % log_p.shape[-1]
@@ -197,7 +201,7 @@ class TokenSequence(Observable):
         for t in range(self.length - 1):
             if t > 0:
                 logits = decoding.step(state, x[:, t - 1], t)
-            x[:, t] = torch.where(running, choose(_without_padding(logits)), PAD)
+            x[:, t] = torch.where(running, choose(without_padding(logits)), PAD)
             running &= x[:, t] != END
             if not running.any():
                 break
@@ -206,7 +210,7 @@ class TokenSequence(Observable):
 
     def _log_prob_with_gaps(self, logits: Tensor, value: Tensor, observed: Tensor) -> Tensor:
         """The forward algorithm over two states, within the string and beyond its end: each gap summed over all that may stand there, the end too."""
-        log_p = _without_padding(logits[..., : value.shape[-1], :]).log_softmax(-1)
+        log_p = without_padding(logits[..., : value.shape[-1], :]).log_softmax(-1)
         value = value.masked_fill(~observed, UNKNOWN)
         shape = torch.broadcast_shapes(value.shape[:-1], log_p.shape[:-2])
         told = log_p.expand(*shape, *log_p.shape[-2:]).gather(-1, value.clamp_min(END).expand(*shape, -1)[..., None]).squeeze(-1)
@@ -228,6 +232,6 @@ def _gaps(observed: Tensor) -> bool:
     return bool((observed[..., 1:] & ~observed[..., :-1]).any())
 
 
-def _without_padding(logits: Tensor) -> Tensor:
-    """Logits (..., V) under which no string goes on with PAD."""
+def without_padding(logits: Tensor) -> Tensor:
+    """Logits (..., V), under which no string goes on with PAD."""
     return F.pad(logits[..., PAD + 1 :], (1, 0), value=-torch.inf)

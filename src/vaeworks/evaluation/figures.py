@@ -12,8 +12,9 @@ from torch import Tensor
 
 from vaeworks.data import Items
 from vaeworks.distributions import PointMass
-from vaeworks.evaluation.importance import log_prob
-from vaeworks.model import VAE, Schema, TextSchema
+from vaeworks.evaluation.importance import LogProb, log_prob
+from vaeworks.evaluation.streams import item_batches, item_seeds
+from vaeworks.model import VAE, Schema, TableSchema, TextSchema
 from vaeworks.objectives import kl_per_dimension
 
 __all__ = ["ACTIVE_VARIANCE", "Figure", "Figures", "evaluate", "hidden", "mean_figure", "posterior_means"]
@@ -75,18 +76,19 @@ def evaluate(
     seed: int = 0,
     device: torch.device | str = "cpu",
     language_model: VAE | None = None,
+    found: LogProb | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Figures:
     """log p(x), ELBO, KL, bits per dimension and active units of ``vae`` on ``items``.
 
-    Dynamic binarisation and the samples of z are drawn from a stream seeded by ``seed``, so the same call gives the same figures.
+    Dynamic binarisation and the samples of z are drawn from a stream of each item's own, seeded by ``seed``, so the same call gives the same figures. ``found`` is what ``log_prob``
+    makes of the items with that seed and as many samples, where it is known already.
     Labels that the model can do without are hidden from it; where it infers them, its accuracy is told. Figures of text are also told per token, word and character, and beside those
     of ``language_model``, the same decoder without z, where it is given.
     """
     vae.eval()
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    batches = [batch.to(device) for batch in hidden(items, schema).batches(schema, 500, generator)]
+    batches = [batch.to(device) for batch in item_batches(hidden(items, schema), schema, 500, seed)]
     protocol: dict[str, Any] = {
         "items": len(items),
         "importance_samples": samples,
@@ -105,7 +107,7 @@ def evaluate(
     )
     if isinstance(latents[0][0].q, PointMass):
         return _autoencoder_figures(vae, batches, active, protocol, progress)
-    result = log_prob(vae, batches, samples, progress=progress)
+    result = log_prob(vae, batches, samples, seeds=item_seeds(items, seed), progress=progress) if found is None else found
     with torch.inference_mode():  # a learned prior's parameters want gradients elsewhere
         kl = torch.cat([torch.cat([kl_per_dimension(level).flatten(0, -2) for level in levels], -1) for levels in latents])
     discrete = _discrete(vae)
@@ -122,7 +124,7 @@ def evaluate(
         "log_likelihood": mean_figure(result.log_likelihood, "nats", "E_q[log p(x | z)] per item"),
         "kl": mean_figure(kl.sum(-1), "nats", "KL(q(z | x) || p(z)) per item"),
     }
-    if discrete and not schema.trims:
+    if discrete and not schema.trims and schema.kind != "table":
         scale = -1 / (schema.dimensions * math.log(2))
         log_px = figures["log_px"]
         spread = None if log_px.standard_error is None else log_px.standard_error * -scale
@@ -140,14 +142,18 @@ def evaluate(
     if samples >= 50 and few > 0.1:
         warnings.append(f"{few:.0%} of the items have an effective sample size below 5: their log p(x) is likely too low; raise --samples")
     protocol["kl_per_dimension"] = [round(v, 4) for v in kl.mean(0).tolist()]
-    found = Figures(figures, protocol, tuple(warnings))
+    told = Figures(figures, protocol, tuple(warnings))
     if isinstance(schema, TextSchema):
         from vaeworks.evaluation.texts import beside_language_model, text_figures
 
-        found = found.joined(text_figures(vae, items, schema, result.value, seed=seed, device=device))
+        told = told.joined(text_figures(vae, items, schema, result.value, seed=seed, device=device))
         if language_model is not None:
-            found = found.joined(beside_language_model(language_model, items, schema, result.value, device=device))
-    return found
+            told = told.joined(beside_language_model(language_model, items, schema, result.value, device=device))
+    if isinstance(schema, TableSchema):
+        from vaeworks.evaluation.tables import row_figures
+
+        told = told.joined(row_figures(vae, items, schema, seed=seed, device=device))
+    return told
 
 
 def _discrete(vae: VAE) -> bool:

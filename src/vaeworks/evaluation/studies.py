@@ -21,8 +21,9 @@ from vaeworks.evaluation.importance import log_prob
 from vaeworks.evaluation.information import information
 from vaeworks.evaluation.probes import linear_probe, nearest_neighbours
 from vaeworks.evaluation.samples import PIXELS, classifier_features, compare_samples
+from vaeworks.evaluation.tables import default_target, kinds_of, synthetic_rows, table_figures
 from vaeworks.latents import FlatLatents
-from vaeworks.model import VAE, Schema
+from vaeworks.model import VAE, Schema, TableSchema
 from vaeworks.trace import Batch
 
 __all__ = ["STUDIES", "Setting", "Study", "further"]
@@ -34,6 +35,8 @@ ANNEALED, GAPS, INFORMATION, SAMPLED, CODES = 20, 100, 2000, 2000, 10_000
 """The most items that each study looks at."""
 CHAINS, STEPS = 16, 500
 """Annealed chains an item, and steps of Adam for the best posterior of an item."""
+ROWS_COMPARED, SCORED = 50_000, 2000
+"""Rows of each part of a table that samples are compared with, and that log p(x) is asked of."""
 LEAST = 20
 """Fewer items say nothing of codes or samples."""
 
@@ -57,6 +60,8 @@ class Setting:
     """Importance samples an item."""
     temperatures: int = 1000
     """Temperatures that chains are annealed over."""
+    target: str | None = None
+    """The column of a table that a learner foretells; None: chosen."""
     seed: int = 0
     device: torch.device | str = "cpu"
     counter: Counter = _quiet
@@ -197,6 +202,26 @@ def _known(items: Items) -> tuple[Items, Tensor]:
 
 
 def _samples(setting: Setting) -> Figures:
+    """What the model draws against held-out items, as their kind is compared."""
+    return _rows(setting) if isinstance(setting.schema, TableSchema) else _drawn_pictures(setting)
+
+
+def _rows(setting: Setting) -> Figures:
+    """Drawn rows, as many as were learned from, against those and held-out ones: shapes, trends, what a learner gets from them, and what they and log p(x) give away."""
+    schema = setting.schema
+    assert isinstance(schema, TableSchema)
+    learned, held_out = setting.halves(ROWS_COMPARED)
+    batches = [setting.x(items) for items in (learned, held_out)]
+    real = [schema.to_frame(batch.x, batch.observed) for batch in batches]
+    drawn = synthetic_rows(setting.vae, schema, len(learned), context=batches[0].context, seed=setting.seed, device=setting.device)
+    few = [setting.x(items[:SCORED]).to(setting.device) for items in (learned, held_out)]
+    torch.manual_seed(setting.seed)
+    scores = [log_prob(setting.vae, batch, min(setting.samples, 100)).value.cpu() for batch in few]
+    target = default_target(schema) if setting.target is None else setting.target
+    return table_figures(*real, drawn, kinds_of(schema), target=target, scores=(scores[0], scores[1]), seed=setting.seed)
+
+
+def _drawn_pictures(setting: Setting) -> Figures:
     """Items that the model draws against held-out ones: as draws where x is black and white; as means of p(x | z), as ``vae sample`` shows them, where it is not."""
     learned, held_out = setting.halves(SAMPLED)
     real, features = setting.x(held_out), PIXELS
@@ -302,8 +327,13 @@ def _many(setting: Setting) -> str:
     return "" if len(setting.items) >= 2 * LEAST else f"{len(setting.items)} items are too few: give {2 * LEAST} or more"
 
 
-def _pictures(setting: Setting) -> str:
-    return _many(setting) if setting.schema.kind == "image" else f"it compares pictures, and the items are {setting.schema.kind}"
+def _comparable(setting: Setting) -> str:
+    schema = setting.schema
+    if schema.kind not in {"image", "table"}:
+        return f"it compares pictures or rows, and the items are {schema.kind}"
+    if isinstance(schema, TableSchema) and setting.target not in {None, *(column.name for column in schema.modelled)}:
+        return f"--target {setting.target!r} is no column that is modelled: choose one of {', '.join(column.name for column in schema.modelled[:30])}"
+    return _many(setting)
 
 
 def _with_factors(setting: Setting) -> str:
@@ -315,7 +345,7 @@ def _with_factors(setting: Setting) -> str:
 STUDIES: dict[str, Study] = {
     "information": Study(_information, _flat),
     "probes": Study(_probes, _labelled),
-    "sample-quality": Study(_samples, _pictures),
+    "sample-quality": Study(_samples, _comparable),
     "disentanglement": Study(_disentanglement, _with_factors),
     "gaps": Study(_gaps, _several_samples),
     "annealed": Study(_annealed, _of_all_space),

@@ -53,11 +53,9 @@ class Metric:
 
     def momentum(self, z: Tensor) -> Distribution:
         """N(0, G(z)): the fluctuations of a particle whose kinetic energy is r' G^-1 r / 2."""
-        with torch.autocast(z.device.type, enabled=False):
-            z = z.to(self.centroids.dtype)
-            flipped = torch.linalg.cholesky_ex(self.inverse(z).flip(-2, -1)).L  # NaN where z is, and no error: training skips such a step
-            root = torch.linalg.solve_triangular(flipped.flip(-2, -1).mT, torch.eye(z.shape[-1]).to(z), upper=False)
-            return MultivariateNormal(torch.zeros_like(z), scale_tril=root, validate_args=False)
+        flipped = torch.linalg.cholesky_ex(self.inverse(z).flip(-2, -1)).L  # NaN where z is, and no error: training skips such a step
+        root = torch.linalg.solve_triangular(flipped.flip(-2, -1).mT, torch.eye(z.shape[-1]).to(z), upper=False)
+        return MultivariateNormal(torch.zeros_like(z), scale_tril=root, validate_args=False)
 
     def velocity(self, z: Tensor, momentum: Tensor) -> Tensor:
         """G^-1(z) r, (..., D)."""
@@ -75,22 +73,20 @@ class Metric:
 
         That is exact where the implicit equations are solved; their error falls by about step x speed / T with every iteration. Where one stays unsolved, r is NaN and z that of the start.
         """
-        with torch.autocast(z.device.type, enabled=False):
-            z, momentum = z.to(self.centroids.dtype), momentum.to(self.centroids.dtype)
-            departure, force = z, slope(z)
-            solved = torch.ones_like(z[..., :1], dtype=torch.bool)
-            for cool in cooling:
-                start = half = last = momentum - step / 2 * force
-                for _ in range(self.iterations):
-                    half, last = start - step / 2 * self.force(z, half), half
-                solved = solved & (_length(half - last) <= TOLERANCE * (1 + _length(half)))
-                first = z + step / 2 * self.velocity(z, half)
-                end = last = z + 2 * (first - z)
-                for _ in range(self.iterations):
-                    end, last = first + step / 2 * self.velocity(end, half), end
-                solved = solved & (_length(end - last) <= TOLERANCE * self.width)
-                z, force = end, slope(end)
-                momentum = cool * (half - step / 2 * (force + self.force(z, half)))
+        departure, force = z, slope(z)
+        solved = torch.ones_like(z[..., :1], dtype=torch.bool)
+        for cool in cooling:
+            start = half = last = momentum - step / 2 * force
+            for _ in range(self.iterations):
+                half, last = start - step / 2 * self.force(z, half), half
+            solved = solved & (_length(half - last) <= TOLERANCE * (1 + _length(half)))
+            first = z + step / 2 * self.velocity(z, half)
+            end = last = z + 2 * (first - z)
+            for _ in range(self.iterations):
+                end, last = first + step / 2 * self.velocity(end, half), end
+            solved = solved & (_length(end - last) <= TOLERANCE * self.width)
+            z, force = end, slope(end)
+            momentum = cool * (half - step / 2 * (force + self.force(z, half)))
         return torch.where(solved, z, departure), momentum.masked_fill(~solved, torch.nan)
 
     def longest(self, heat: Tensor) -> Tensor:
@@ -151,7 +147,7 @@ class RiemannianLatents(PathLatents):
     def geometry(self, parts: Parts, batch: Batch, q: Distribution) -> Metric:
         if not self.training:
             return Metric(self.centroids, self.products, self.width, self.floor, self.iterations)
-        centroids, products = q.mean.to(self.centroids.dtype), self._products(self.reader(centred(parts, batch)).to(self.centroids.dtype))
+        centroids, products = q.mean, self._products(self.reader(centred(parts, batch)))
         self._keep(centroids, products)
         return Metric(centroids, products, self.width, self.floor, self.iterations)
 

@@ -22,9 +22,11 @@ __all__ = ["TwoLevelLatents", "beside", "centred"]
 
 def centred(parts: Parts, batch: Batch) -> Tensor:
     """The items (B, *event) as the encoder's own network sees them: less the mean item, where it knows one, and zero where a value is missing."""
-    mean = getattr(parts.encoder, "mean", None)
-    x = batch.x - mean if isinstance(mean, Tensor) else batch.x
-    return x if batch.observed is None else x.masked_fill(~batch.observed, 0)
+    own = getattr(parts.encoder, "centred", None)
+    if own is not None:
+        seen: Tensor = own(batch.x, batch.observed)
+        return seen
+    return batch.x if batch.observed is None else batch.x.masked_fill(~batch.observed, 0)
 
 
 def beside(network: Callable[[Tensor], Tensor], inputs: Tensor, context: Tensor | None, context_size: int) -> Tensor:

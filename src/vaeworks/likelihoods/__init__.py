@@ -5,6 +5,7 @@ from vaeworks.likelihoods.bernoulli import BernoulliLikelihood, ContinuousBernou
 from vaeworks.likelihoods.grid import CategoricalLikelihood, DiscretisedLogisticLikelihood, DiscretisedLogisticMixtureLikelihood
 from vaeworks.likelihoods.normal import GaussianLikelihood, LaplaceLikelihood
 from vaeworks.likelihoods.sound import SoundLikelihood
+from vaeworks.likelihoods.table import TableLikelihood
 from vaeworks.likelihoods.tokens import TokenLikelihood
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LaplaceLikelihood",
     "Likelihood",
     "SoundLikelihood",
+    "TableLikelihood",
     "TokenLikelihood",
 ]
 
@@ -30,6 +32,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "discretised-logistic-mixture": DiscretisedLogisticMixtureLikelihood,
     "categorical": CategoricalLikelihood,
     "sound": SoundLikelihood,
+    "table": TableLikelihood,
     "tokens": TokenLikelihood,
 }
 """The likelihood axis: recipe name -> class."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +18,8 @@ class Likelihood(nn.Module):
     ``levels`` is the number of values a coordinate of x can take (2 for binary, 256 for 8-bit pixels, 0 for real numbers).
     """
 
-    discrete: ClassVar[bool]
-    """True where p(x | z) is a probability mass (nats and bits per dimension are absolute), False where it is a density on [0, 1]^D."""
+    discrete: bool
+    """True where p(x | z) is a probability mass (nats and bits per dimension are absolute), False where it is a density, or partly one."""
     parameters_per_coordinate: int = 1
 
     def __init__(self, event_shape: tuple[int, ...], levels: int):

@@ -67,6 +67,12 @@ class ImageSchema(Schema):
             return (x.clamp(0, 1) * top).round().to(torch.uint8)
         return x * (self.high - self.low) + self.low
 
+    def shown(self, values: Tensor) -> Tensor:
+        """Stored values (..., *shape) as pictures in [0, 1], whatever the binarisation."""
+        if self.levels:
+            return values.to(torch.float32) / (1 if self.binarisation == "static" else self.levels - 1)
+        return (values - self.low) / (self.high - self.low)
+
     def to_images(self, x: Tensor) -> list[Image]:
         """x (N, *shape) to N PIL images of mode L, LA, RGB or RGBA."""
         from PIL import Image

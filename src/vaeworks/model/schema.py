@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaeworks.errors import ArtifactError, DataError
 
@@ -27,7 +27,7 @@ class Schema:
     """
 
     kind: ClassVar[str] = ""
-    """What items are: image, text, audio."""
+    """What items are: image, text, audio, table."""
     trims: ClassVar[bool] = False
     """Whether items differ in length, and a batch of short ones may be shorter than ``shape`` says."""
     drawn: ClassVar[bool] = False
@@ -56,6 +56,11 @@ class Schema:
     def dimensions(self) -> int:
         """Number of coordinates of x."""
         return int(torch.Size(self.shape).numel())
+
+    @property
+    def coordinate_names(self) -> tuple[str, ...]:
+        """A name for each coordinate of x, where coordinates are columns that people know; empty elsewhere."""
+        return ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -89,9 +94,18 @@ class Schema:
     def to_raw(self, x: Tensor) -> list[Any]:
         """x (N, *shape) as N items that people know: pictures, strings, waveforms."""
 
-    def to_input(self, x: Tensor) -> Tensor:
-        """x (B, *event) as a network of real numbers sees it, (B, *input_shape)."""
-        return x
+    @property
+    def support(self) -> Any:
+        """What a likelihood is told of x beside its shape."""
+        return self.x_levels
+
+    def view(self) -> nn.Module | None:
+        """The module by which an encoder's network sees items, where x is no input for it as it stands."""
+        return None
+
+    def to_input(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, *event) as a network of real numbers sees it, (B, *input_shape), and where that is observed, a mask that fits it."""
+        return x, observed
 
     def present(self, lengths: Tensor, x: Tensor) -> Tensor:
         """(B, *event) bool, True where x is an item's own and not padding, for items of ``lengths`` (B,) in values."""
@@ -174,13 +188,18 @@ class Schema:
             raise ArtifactError(f"the stored schema describes {kind!r}, which this version cannot use: it knows {', '.join(kinds)}")
         try:
             values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-            schema = kinds[kind](**values)
+            schema = kinds[kind]._restored(values)
             fault = schema._shared_fault() or schema.fault()
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"the stored schema cannot be read: {error}; the file is damaged, or written by a newer version") from error
         if fault:
             raise ArtifactError(f"the stored schema cannot be read: {fault}")
         return schema
+
+    @classmethod
+    def _restored(cls, fields: dict[str, Any]) -> Schema:
+        """The Schema of ``fields``, of which a list is a tuple by now; KeyError or TypeError where they are not those of this kind."""
+        return cls(**fields)
 
     def _shared_fault(self) -> str:
         """What is wrong with the fields that every kind has, as a clause; nothing where they are right."""

@@ -60,8 +60,8 @@ class TextSchema(Schema):
     def to_x(self, values: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return values.to(torch.int64)
 
-    def to_input(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.one_hot(x, self.vocabulary).to(torch.float32)
+    def to_input(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.nn.functional.one_hot(x, self.vocabulary).to(torch.float32), observed[..., None]
 
     def to_values(self, x: Tensor) -> Tensor:
         """x (..., L) as int16 where the vocabulary fits it, else as int32."""
@@ -72,6 +72,12 @@ class TextSchema(Schema):
         own = (through_end(x) & (x != END) & (x != PAD)).cpu().numpy()
         rows = [row[here].tolist() for row, here in zip(x.cpu().numpy(), own, strict=True)]
         return _rebuilt(self.tokenizer).decode_batch(rows, skip_special_tokens=False)
+
+    def pieces(self, x: Tensor) -> list[list[str]]:
+        """What each token of x (N, L) stands for, through END, which is "<end>": a token that is no text by itself is U+FFFD."""
+        seen = x.unique().cpu()
+        text = dict(zip(seen.tolist(), self.to_raw(seen[:, None]), strict=True)) | {END: "<end>"}
+        return [[text[t] for t in row[here].tolist()] for row, here in zip(x.cpu(), through_end(x).cpu(), strict=True)]
 
     def within(self, x: Tensor) -> Tensor:
         """x with PAD after each END."""

@@ -30,11 +30,13 @@ class Encoder(nn.Module):
 
     Tokens x (B, L') are shown to a network that reads tokens as they are, with what is observed of them through their END, and a context moves the embedding of each. Any other
     network sees them one-hot, (B, L, V), less ``mean`` (L, V), and zero beyond the end.
+
+    ``view``, where x is no input for a network as it stands (a row of a table), makes it one: (x, observed) -> an input of the shape of ``mean``, and where that was observed.
     """
 
-    def __init__(self, network: nn.Module, posterior: Posterior, *, mean: Tensor | float = 0.0, context_size: int = 0):
+    def __init__(self, network: nn.Module, posterior: Posterior, *, mean: Tensor | float = 0.0, context_size: int = 0, view: nn.Module | None = None):
         super().__init__()
-        self.network, self.posterior = network, posterior
+        self.network, self.posterior, self.view = network, posterior, view
         self.reads_tokens: bool = getattr(network, "reads_tokens", False)
         self.mean: Tensor
         self.register_buffer("mean", torch.as_tensor(0.0 if self.reads_tokens else mean, dtype=torch.float32).clone())
@@ -54,15 +56,20 @@ class Encoder(nn.Module):
         if self.reads_tokens:
             read: Tensor = self.network(x, through_end(x, observed), *(() if shift is None else (shift,)))
             return read
-        if not x.is_floating_point():
-            x, observed = self._one_hot(x, through_end(x, observed))
-        x = x - self.mean
-        if observed is not None:
-            x = x.masked_fill(~observed, 0)
+        x = self.centred(x, observed)
         if shift is not None:
             x = x + shift.view(-1, *self.mean.shape)
         out: Tensor = self.network(x)
         return out
+
+    def centred(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Items as a network of real numbers sees them, less their mean, and zero where a value is missing: (B, *mean.shape)."""
+        if self.view is not None:
+            x, observed = self.view(x, observed)
+        elif not x.is_floating_point():
+            x, observed = self._one_hot(x, through_end(x, observed))
+        x = x - self.mean
+        return x if observed is None else x.masked_fill(~observed, 0)
 
     def _one_hot(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, L') and what is observed of them as (B, L, V) and (B, L, 1)."""

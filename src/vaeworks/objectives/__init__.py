@@ -12,6 +12,7 @@ from vaeworks.objectives.geco import GECO
 from vaeworks.objectives.iwae import IWAE
 from vaeworks.objectives.miwae import CIWAE, MIWAE, PIWAE
 from vaeworks.objectives.mmd import WAE, Info
+from vaeworks.objectives.not_miwae import MissingProcess, NotMIWAE
 from vaeworks.objectives.regularised import Regularised
 from vaeworks.objectives.schedules import SCHEDULES, Constant, Cyclical, LinearWarmUp, Schedule
 from vaeworks.objectives.semi_supervised import SemiSupervised
@@ -42,6 +43,8 @@ __all__ = [
     "Info",
     "LinearWarmUp",
     "Loss",
+    "MissingProcess",
+    "NotMIWAE",
     "Objective",
     "Regularised",
     "Schedule",
@@ -58,6 +61,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "miwae": MIWAE,
     "piwae": PIWAE,
     "ciwae": CIWAE,
+    "not-miwae": NotMIWAE,
     "capacity": Capacity,
     "geco": GECO,
     "beta-tc": BetaTC,

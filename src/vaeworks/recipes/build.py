@@ -10,7 +10,8 @@ import torch
 
 from vaeworks.errors import RecipeError
 from vaeworks.latents import LATENTS, Latents
-from vaeworks.model import VAE, AudioSchema, Decoder, Encoder, ImageSchema, Schema, TextSchema
+from vaeworks.model import VAE, AudioSchema, Decoder, Encoder, ImageSchema, Schema, TableSchema, TextSchema
+from vaeworks.networks.sequences import AutoregressiveDecoder
 from vaeworks.objectives import OBJECTIVES, SCHEDULES, Objective
 from vaeworks.posteriors import POSTERIORS, Known, Posterior
 from vaeworks.priors import PRIORS
@@ -31,8 +32,9 @@ NEEDS: Final = {
 KIND_LIKELIHOODS: Final = {
     "text": ("tokens", "an item is a string of tokens with an end"),
     "audio": ("sound", "an item is a sound with an end; learned scales weigh reconstruction against KL without a beta"),
+    "table": ("table", "each column has a likelihood of its own kind, and log p(x) of a row is their sum"),
 }
-"""The likelihoods of items that differ in length, and why they serve."""
+"""The likelihoods of items that are no pictures, and why they serve."""
 
 
 def choose_recipe(schema: Schema) -> tuple[str, str]:
@@ -42,6 +44,8 @@ def choose_recipe(schema: Schema) -> tuple[str, str]:
     if isinstance(schema, AudioSchema):
         what = "log-mel spectrograms" if schema.representation == "mel" else "waveforms"
         return f"sound-{schema.representation}", f"sounds are modelled as {what} of {'x'.join(map(str, schema.shape))}"
+    if isinstance(schema, TableSchema):
+        return "table", f"rows of {schema.dimensions} columns call for a fully connected network"
     _, height, width = schema.shape
     if max(height, width) <= 12:
         return "mlp", f"images of {height}x{width} are small enough for a fully connected network"
@@ -91,21 +95,22 @@ def build_vae(recipe: Recipe, schema: Schema) -> VAE:
         raise RecipeError(_mismatch(kind, schema))
     if right is None and (kind in {name for name, _ in KIND_LIKELIHOODS.values()} or (schema.x_levels == 2) != (kind == "bernoulli")):
         raise RecipeError(_mismatch(kind, schema))
-    likelihood = _part(recipe, "likelihood", schema.shape, schema.x_levels)
-    if likelihood.discrete and schema.x_levels == 0:
+    likelihood = _part(recipe, "likelihood", schema.shape, schema.support)
+    if likelihood.discrete and right is None and schema.x_levels == 0:
         raise RecipeError(_mismatch(kind, schema))
     _same_space(recipe)
     kind = recipe["latents"]["kind"]
     _known_of_q(recipe, f"latents.kind = {kind!r}", LATENTS[kind].needs, "latents.kind = 'flat'", "posterior")
     if recipe["prior"]["kind"] == "vamp":
         _known_of_q(recipe, "prior.kind = 'vamp'", Known.DENSITY, "prior.kind = 'mixture'", "posterior")
-    _numbers_are_read(recipe)
+    _numbers_are_read(recipe, schema)
     posterior = _part(recipe, "posterior", size)
     encoder = Encoder(
         _part(recipe, "encoder", schema.input_shape, posterior.parameter_shape),
         posterior,
         mean=torch.full(schema.input_shape, schema.mean),
         context_size=context,
+        view=schema.view(),
     )
     latents = _part(recipe, "latents", size, schema.input_shape, partial(_part, recipe, "encoder"), context)
     decoder = Decoder(_part(recipe, "decoder", (latents.code_size + told,), likelihood.parameter_shape), likelihood, context_size=told)
@@ -148,8 +153,10 @@ def _labels_are_inferred(recipe: Recipe) -> None:
         )
 
 
-def _numbers_are_read(recipe: Recipe) -> None:
-    """RecipeError where an encoder that reads tokens meets a part that gives it numbers of its own."""
+def _numbers_are_read(recipe: Recipe, schema: Schema) -> None:
+    """RecipeError where an encoder that reads tokens, or rows, meets a part that gives it numbers of its own."""
+    if schema.kind == "table" and recipe["prior"]["kind"] == "vamp":
+        raise RecipeError("prior.kind = 'vamp' has numbers of its own encoded, and the items are rows of a table: use prior.kind = 'mixture'")
     if not getattr(AXES["encoder"][recipe["encoder"]["kind"]], "reads_tokens", False):
         return
     for axis, kinds, usual in (("prior", {"vamp"}, "mixture"), ("latents", {"two-level", "labelled", "riemannian"}, "flat")):
@@ -195,7 +202,13 @@ def _same_space(recipe: Recipe) -> None:
 
 
 def build_trainer(recipe: Recipe) -> Trainer:
-    """The trainer that ``recipe`` describes."""
+    """The trainer that ``recipe`` describes; RecipeError where it hides what the decoder cannot do without."""
+    hide, kind = recipe["training"].get("hide", 0.0), recipe["decoder"]["kind"]
+    if hide and issubclass(AXES["decoder"][kind], AutoregressiveDecoder):
+        raise RecipeError(
+            f"training.hide = {hide} asks for the probability of texts with gaps, a sum over all that may stand there, which decoder.kind = {kind!r}, writing token by token,"
+            " cannot take: use decoder.kind = 'parallel', or training.hide = 0; `vae impute` fills gaps of any model of text"
+        )
     return Trainer(**recipe["training"])
 
 

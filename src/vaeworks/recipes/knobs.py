@@ -64,7 +64,7 @@ def _recipe_model() -> type[BaseModel]:
         "name": (str, "custom"),
         "summary": (str, ""),
         "paper": (str, ""),
-        "data": (Literal["image", "text", "audio"], "image"),
+        "data": (Literal["image", "text", "audio", "table"], "image"),
         "latent_size": (Annotated[int, Field(gt=0)], 32),
         "context": (Context, "none"),
         "training": (training, Field(default_factory=training)),

@@ -36,6 +36,11 @@ KNOWN = {
         "Held-out items that the model never trained on, each beside what is left of it after encoding and decoding.",
         "Original items, each with its reconstruction.",
     ),
+    "columns": (
+        "Columns",
+        "The values of each column among held-out rows, and among rows that the model generated.",
+        "Histograms and bars of each column, held out and generated.",
+    ),
     "interpolation": (
         "Interpolation",
         "A path through latent space from one held-out item to another.",

@@ -17,7 +17,7 @@ __all__ = ["Begun", "begun", "data_of", "held_out_of"]
 FILE = "run.json"
 TOLD = (
     "kind", "size", "binarisation", "data_dir", "static_file", "seed", "validation", "test", "limit", "labels", "strict", "rate", "seconds", "representation", "loudness",
-    "trim", "labels_from", "by", "column", "label", "tokenizer", "vocabulary", "length",
+    "trim", "labels_from", "by", "column", "columns", "label", "tokenizer", "vocabulary", "length",
 )  # fmt: skip
 """The options that decide which items a source gives, how they are split and whose labels are hidden."""
 
@@ -57,11 +57,15 @@ def begun(folder: Path) -> Begun | None:
         return None
     try:
         facts = json.loads(path.read_text("utf-8"))
-        size = facts["options"].get("size")
-        options = {key: facts["options"][key] for key in TOLD if key in facts["options"]} | ({"size": tuple(size)} if isinstance(size, list) else {})
+        options = {key: _tuples(facts["options"][key]) for key in TOLD if key in facts["options"]}
         return Begun(int(facts["seed"]), str(facts["data"]), facts["source"], options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is damaged ({error}): restore it, or train again") from error
+
+
+def _tuples(value: Any) -> Any:
+    """What JSON made lists of, as it was."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def held_out_of(folder: Path) -> tuple[str, Options] | None:

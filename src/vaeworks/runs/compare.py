@@ -14,9 +14,10 @@ from vaeworks.data import Items, Options, Source, open_data
 from vaeworks.errors import VaeworksError
 from vaeworks.evaluation import evaluate
 from vaeworks.recipes import build_objective, build_trainer, build_vae
+from vaeworks.runs.budget import evaluation_budget
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import map_of, originals_of
-from vaeworks.runs.train import evaluation_budget, plan_recipe
+from vaeworks.runs.train import plan_recipe
 from vaeworks.training import choose_device
 
 __all__ = ["Comparison", "Measured", "compare_recipes", "compare_runs", "figures_of", "show_comparison"]

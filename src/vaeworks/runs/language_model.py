@@ -60,7 +60,7 @@ def train_language_model(
     """The language model trained on ``data`` as ``recipe`` trains, for as many epochs as ``history`` took of ``vae``; its weights into ``folder``, whence an interrupted training goes on."""
     training = recipe["training"]
     steps = max(1, len(data.train) // min(training["batch_size"] * training["accumulate"], len(data.train)))
-    plan = {**training, "epochs": max(1, math.ceil(history.steps / steps)), "pretrain": 0.0, "aggressive": 0}
+    plan = {**training, "epochs": max(1, math.ceil(history.steps / steps)), "pretrain": 0.0, "aggressive": 0, "hide": 0.0}
     trainer = build_trainer(replace(recipe, values={**recipe.values, "training": plan}))
     torch.manual_seed(seed)
     model = language_model(recipe, vae)

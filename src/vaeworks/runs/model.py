@@ -11,20 +11,24 @@ from torch import Tensor
 
 from vaeworks.data import Items, Options, Source, read_items
 from vaeworks.errors import ArtifactError, DataError, VaeworksError
-from vaeworks.evaluation import Figures, LogProb, evaluate, log_prob, posterior_means
+from vaeworks.evaluation import Figures, LogProb, Statistic, evaluate, item_batches, item_seeds, log_prob, posterior_means
 from vaeworks.evaluation.figures import hidden
 from vaeworks.export import load_artifact, save_artifact
-from vaeworks.model import VAE, ImageSchema, Schema
+from vaeworks.model import VAE, ImageSchema, Schema, TableSchema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
+from vaeworks.runs.calibration import ScoreCalibration, load_calibration, save_calibration
 from vaeworks.runs.drawing import Drawing
+from vaeworks.runs.filling import Imputation, conditional_rows, impute, read_missing
 from vaeworks.runs.language_model import load_language_model
+from vaeworks.runs.scores import Scores, score
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from polars import DataFrame
 
 __all__ = ["Model", "load"]
 
-Wish = Mapping[str, str | int] | Tensor | None
+Wish = Mapping[str, Any] | Tensor | None
 """What a conditional model is asked to draw for: by name, or numbers for its columns."""
 
 
@@ -35,9 +39,25 @@ class Model:
     Everything but ``sample`` is deterministic by default; ``sample`` is, given its seed.
     """
 
-    def __init__(self, vae: VAE, schema: Schema, recipe: Recipe, *, device: torch.device | str = "cpu", language_model: VAE | None = None):
+    def __init__(
+        self,
+        vae: VAE,
+        schema: Schema,
+        recipe: Recipe,
+        *,
+        device: torch.device | str = "cpu",
+        language_model: VAE | None = None,
+        calibration: ScoreCalibration | None = None,
+    ):
+        self.calibration = calibration
+        """What held-out items score, for the p-values of ``score``; None where that was not measured."""
         self.device = torch.device(device)
         self.vae, self.schema, self.recipe, self.language_model = vae.to(self.device).eval(), schema, recipe, language_model
+
+    @property
+    def point(self) -> bool:
+        """Whether this is a plain autoencoder, which knows no log p(x)."""
+        return bool(self.recipe["posterior"]["kind"] == "point")
 
     def items(self, source: Source | Items, options: Options | None = None) -> Items:
         """``source`` read in the form this model knows; DataError where it cannot be."""
@@ -53,6 +73,12 @@ class Model:
             raise DataError(f"this is a model of {self.schema.kind}, whose items are no images: model.raw(x) gives them")
         return self.schema.to_images(x)
 
+    def frame(self, x: Tensor) -> DataFrame:
+        """x (N, D), rows of a table, as a polars DataFrame with the columns of the original; NaN is a missing cell."""
+        if not isinstance(self.schema, TableSchema):
+            raise DataError(f"this is a model of {self.schema.kind}, whose items are no rows: model.raw(x) gives them")
+        return self.schema.to_frame(x)
+
     @torch.inference_mode()
     def sample(
         self, n: int = 16, *, temperature: float = 1.0, seed: int | None = None, given: Wish = None, noise: bool | None = None,
@@ -63,11 +89,17 @@ class Model:
         z ~ p(z), its spread scaled by ``temperature``; x is the mean of p(x | z), or a draw from it with ``noise``, as text is unless it is False; for text see ``Drawing``.
         ``given`` is what a conditional model draws for: {"label": "7"},
         or each column's number by name, or a tensor of them, (C,) or (n, C). Without it classes take turns, and columns are at their means.
+        Of a table any other column may be given too: {"sex": "F", "age": (30, 40)}, see ``sample_given``.
         """
         if n < 1:
             raise VaeworksError(f"cannot draw {n} samples: ask for one or more")
         if temperature < 0:
             raise VaeworksError(f"temperature {temperature} is negative: 0 gives the prior's mean, 1 the prior itself")
+        told, conditions = self.parted(given)
+        if conditions:
+            if temperature != 1 or noise is False:
+                raise VaeworksError("rows under conditions are drawn from the model as it is: leave temperature at 1, and noise as it is")
+            return self.sample_given(n, conditions, context=told, seed=seed)[0]
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
@@ -75,6 +107,38 @@ class Model:
             z = self.vae.latents.generate(self.vae.prior, n, context, temperature)
             noise = self.schema.drawn and beam == 1 if noise is None else noise
             return self._decode(z, context, Drawing(noise, token_temperature, top_p, beam))
+
+    def sample_given(
+        self, n: int, given: Mapping[str, Any], *, context: Wish = None, samples: int = 2000, seed: int | None = None
+    ) -> tuple[Tensor, float]:
+        """n rows x (n, D) of a table from p(row | conditions), and the effective sample size behind them: where it is a few, rows are much alike.
+
+        ``given`` by column: a value, a category, or of numbers and dates a range, (30, 40) or "30..40", both ends included. ``samples`` codes are proposed, and more where the
+        conditions are rare. ``context`` is what a conditional model is also given. DataError names what can be given where something cannot.
+        """
+        x, effective = conditional_rows(self, n, given, self.context(n, context), samples=samples, seed=seed)
+        return self.schema.within(x), effective
+
+    def parted(self, given: Wish) -> tuple[Wish, dict[str, Any]]:
+        """What the context is given, and what columns of the table are."""
+        if self.schema.kind != "table" or given is None or isinstance(given, Tensor):
+            return given, {}
+        own = (
+            {"label"} if self.schema.context in {"label", "partial-label"} else set(self.schema.columns) if self.schema.context == "vector" else set()
+        )
+        return {name: wish for name, wish in given.items() if name in own} or None, {name: wish for name, wish in given.items() if name not in own}
+
+    def impute(
+        self, source: Source | Items, *, draws: int = 1, samples: int = 1000, mask: Any = None, gap: tuple[float, float] | None = None,
+        gap_mark: str = "_", seed: int = 0, options: Options | None = None, progress: Callable[[int], None] | None = None,
+    ) -> Imputation:  # fmt: skip
+        """What is missing of each item filled in, ``draws`` times from p(missing | seen), or with 0 by best values; what is seen stays as it is.
+
+        Missing are empty cells of tables; of pictures NaN, or what ``mask`` says (left, right, top, bottom, center, random:0.5, a file, an array that is 0 there); of sounds ``gap`` in
+        seconds; of text each ``gap_mark``. ``samples`` codes are proposed for each item.
+        """
+        missing = read_missing(self, source, options=options, mask=mask, gap_seconds=gap, gap_mark=gap_mark, seed=seed)
+        return impute(self, missing, draws=draws, samples=samples, seed=seed, progress=progress)
 
     def context(self, n: int, given: Wish = None) -> Tensor | None:
         """The context (n, C) that ``given`` names, each class in turn or every column's mean where it names none; None for an unconditional model. VaeworksError where it does not fit."""
@@ -136,19 +200,56 @@ class Model:
         context = None if contexts[0] is None or contexts[1] is None else torch.lerp(contexts[0], contexts[1], share)
         return self.decode(torch.lerp(codes[0], codes[1], share), context, beam=beam)
 
-    def log_prob(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> LogProb:
-        """log p(x) of every item in nats, by importance sampling, with its standard error; VaeworksError for a plain autoencoder, which has none."""
-        if self.recipe["posterior"]["kind"] == "point":
+    def log_prob(
+        self, source: Source | Items, samples: int = 1000, *, seed: int = 0, terms: bool = False, progress: Callable[[int], None] | None = None
+    ) -> LogProb:
+        """log p(x) of every item in nats, by importance sampling, with its standard error; VaeworksError for a plain autoencoder, which has none.
+
+        What is drawn for an item depends on the item and the seed alone, and not on what else is in ``source``. ``terms``: also what each coordinate adds to it.
+        """
+        if self.point:
             raise VaeworksError("a plain autoencoder gives no log p(x): its posterior is a point without density; train a VAE recipe for scores")
         items = hidden(self.items(source), self.schema)
-        generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            batches = (batch.to(self.device) for batch in items.batches(self.schema, 500, generator))
-            return log_prob(self.vae, batches, samples, progress=progress)
+            batches = (batch.to(self.device) for batch in item_batches(items, self.schema, 500, seed))
+            return log_prob(self.vae, batches, samples, seeds=item_seeds(items, seed), terms=terms, progress=progress)
 
-    def evaluate(self, source: Source | Items, samples: int = 1000, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> Figures:
-        """ELBO, log p(x), bits per dimension, KL and active units on ``source``, of text perplexities beside the language model's, with their protocol."""
+    def score(
+        self,
+        source: Source | Items,
+        *,
+        statistic: Statistic = "log-px",
+        samples: int | None = None,
+        seed: int | None = None,
+        fdr: float | None = None,
+        attribution: bool = False,
+        calibration: ScoreCalibration | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Scores:
+        """How strange every item is, with its p-value among the held-out items of the model's ``calibration``, or of another: see ``Scores``.
+
+        ``statistic``: log-px, typicality or ratio. ``samples`` and ``seed`` are the calibration's unless given; at other ``samples`` there are no p-values. ``fdr`` selects items at this
+        false discovery rate. ``attribution`` tells what of an item is strange: of every text and table row, of the strangest pictures and sounds.
+        VaeworksError where what is asked for cannot be had.
+        """
+        return score(
+            self, self.items(source), statistic=statistic, samples=samples, seed=seed, fdr=fdr, attribution=attribution,
+            calibration=calibration or self.calibration, progress=progress,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        source: Source | Items,
+        samples: int = 1000,
+        *,
+        seed: int = 0,
+        found: LogProb | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Figures:
+        """ELBO, log p(x), bits per dimension, KL and active units on ``source``, of text perplexities beside the language model's, with their protocol.
+
+        ``found`` is what ``log_prob`` made of the same items with the same samples and seed, where it is known already.
+        """
         with torch.random.fork_rng(devices=[]):
             return evaluate(
                 self.vae,
@@ -158,12 +259,16 @@ class Model:
                 seed=seed,
                 device=self.device,
                 language_model=self.language_model,
+                found=found,
                 progress=progress,
             )
 
     def save(self, folder: str | Path) -> Path:
-        """Write model.safetensors, schema.json and recipe.toml into ``folder``, each atomically."""
-        return save_artifact(Path(folder), self.vae.state_dict(), self.schema, self.recipe.to_toml())
+        """Write model.safetensors, schema.json and recipe.toml into ``folder``, and calibration.safetensors where there is one, each atomically."""
+        path = save_artifact(Path(folder), self.vae.state_dict(), self.schema, self.recipe.to_toml())
+        if self.calibration is not None:
+            save_calibration(path, self.calibration)
+        return path
 
     def _decode(self, z: Tensor, context: Tensor | None, drawing: Drawing) -> Tensor:
         parts = []
@@ -185,4 +290,5 @@ def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
         raise ArtifactError(
             f"{folder}: the weights do not fit the recipe beside them ({str(error).splitlines()[0]}); one of the files was replaced"
         ) from error
-    return Model(vae, schema, recipe, device=device, language_model=load_language_model(Path(folder), recipe, vae) if schema.kind == "text" else None)
+    plain = load_language_model(Path(folder), recipe, vae) if schema.kind == "text" else None
+    return Model(vae, schema, recipe, device=device, language_model=plain, calibration=load_calibration(Path(folder), vae))

@@ -12,18 +12,21 @@ from torch import Tensor
 
 from vaeworks.data import Items
 from vaeworks.evaluation import Figures
-from vaeworks.reporting import Report, exhibit, latent_map, save_png, save_report
+from vaeworks.model import TableSchema
+from vaeworks.reporting import Report, column_charts, exhibit, latent_map, save_png, save_report
 from vaeworks.runs.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["map_of", "originals_of", "show"]
+__all__ = ["columns_of", "map_of", "originals_of", "show"]
 
 SHOWN = 10
 """Originals and reconstructions in a picture."""
 MAPPED = 5000
 """Held-out items in the latent map at most."""
+CHARTED = 5000
+"""Rows that the charts of columns count."""
 
 
 def show(
@@ -45,6 +48,9 @@ def show(
     }
     for name, items in exhibits.items():
         items.write(folder / f"{name}{items.suffixes[0]}")
+    if isinstance(schema, TableSchema):
+        exhibits["columns"] = columns_of(model, schema, held_out)
+        save_png(exhibits["columns"], folder / "columns.png")
     exhibits["latent"] = map_of(model, held_out[:MAPPED])
     save_png(exhibits["latent"], folder / "latent.png")
     save_report(
@@ -73,6 +79,13 @@ def map_of(model: Model, items: Items) -> Figure:
         return model.decode(z, model.context(len(z), {"label": model.schema.classes[0]} if model.schema.context == "label" else None))
 
     return latent_map(model.encode(items), items.labels, model.schema.classes, decode, model.schema, normal_prior=normal)
+
+
+def columns_of(model: Model, schema: TableSchema, items: Items) -> Figure:
+    """The columns of ``items`` beside those of as many samples."""
+    mixed = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:CHARTED]]
+    real, drawn = originals_of(model, mixed), model.sample(CHARTED, seed=0)
+    return column_charts(schema.to_frame(real), schema.to_frame(drawn))
 
 
 def originals_of(model: Model, items: Items) -> Tensor:

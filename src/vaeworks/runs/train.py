@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -30,12 +29,15 @@ from vaeworks.recipes import (
     parse_recipe,
 )
 from vaeworks.runs.begun import Begun, begun
+from vaeworks.runs.budget import evaluation_budget
+from vaeworks.runs.calibration import FILE as CALIBRATION
+from vaeworks.runs.calibration import calibrate, save_calibration
 from vaeworks.runs.language_model import load_language_model, train_language_model
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import show
 from vaeworks.training import History, Progress, choose_device, threads_for
 
-__all__ = ["Run", "evaluation_budget", "plan_recipe", "train", "train_run"]
+__all__ = ["Run", "plan_recipe", "train", "train_run"]
 
 CHECKPOINT = "checkpoint/state.safetensors"
 VAES_SHARE = 0.6
@@ -43,9 +45,9 @@ VAES_SHARE = 0.6
 TEMPORARY = (".*.tmp", "checkpoint/.*.tmp")
 """Files whose writing was killed."""
 STALE = (
-    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png",
-    "samples.png", "samples.txt", "samples/*.wav", "samples/sheet.png",
-    "reconstructions.png", "reconstructions.txt", "reconstructions/*.wav", "reconstructions/sheet.png",
+    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png", "columns.png", CALIBRATION,
+    "samples.png", "samples.txt", "samples.csv", "samples/*.wav", "samples/sheet.png",
+    "reconstructions.png", "reconstructions.txt", "reconstructions.csv", "reconstructions/*.wav", "reconstructions/sheet.png",
     "language-model.safetensors", "language-model/checkpoint/state.safetensors", "language-model/metrics.jsonl", "language-model/tensorboard/events.out.tfevents.*",
     "tensorboard/events.out.tfevents.*",
 )  # fmt: skip
@@ -149,9 +151,14 @@ def train_run(
         model.save(folder)
     held_out = data.test if len(data.test) else data.validation if len(data.validation) else data.train
     items, samples = evaluation_budget(held_out, data.schema)
-    figures = model.evaluate(items, samples, seed=seed)
+    found = None if model.point else model.log_prob(items, samples, seed=seed, terms=items.lengths is None)
+    if found is not None and held_out is not data.train:
+        model.calibration = calibrate(model, items, samples, seed=seed, train=data.train, found=found)
+    figures = model.evaluate(items, samples, seed=seed, found=found)
     run = Run(model, data, history, figures, folder, choices)
     if folder is not None:
+        if model.calibration is not None:
+            save_calibration(folder, model.calibration)
         replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
         show(run.model, folder, held_out, data.notes, choices, history.lines, history.best_step, figures, command or _command(source, folder, made))
     return run
@@ -171,15 +178,6 @@ def plan_recipe(schema: Schema, name: str | None, overrides: Iterable[str] = ())
         recipe = recipe.with_likelihood(kind)
         choices.append(f"Likelihood {kind!r}: {reason}.")
     return recipe, tuple(choices)
-
-
-def evaluation_budget(items: Items, schema: Schema) -> tuple[Items, int]:
-    """Held-out items (200 to 1000) and importance samples (50 to 1000) that take about as long for any size of item."""
-    size = math.prod(schema.input_shape)
-    most = int(min(1000, max(200, 4e6 / size)))
-    if len(items) > most:  # from one end to the other: sources may be sorted
-        items = items[torch.linspace(0, len(items) - 1, most).round().long()]
-    return items, int(min(1000, max(50, 2e8 / (size * len(items)))))
 
 
 def _resumed(folder: Path, facts: Begun, named: Recipe | None) -> tuple[Recipe, int] | None:
@@ -231,9 +229,9 @@ def _remove(folder: Path, *patterns: str) -> None:
 
 
 def _fingerprint(items: Items) -> str:
-    """A hash of the training items, in order, with what generation is conditioned on."""
+    """A hash of the training items, in order, with what is missing of them and what generation is conditioned on."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in (items.values, *(() if items.context is None else (items.context,))):
+    for part in (t for t in (items.values, items.observed, items.context) if t is not None):
         digest.update(str(tuple(part.shape)).encode())
         digest.update(part.contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -17,7 +17,7 @@ from torch import nn
 from vaeworks.data import Items
 from vaeworks.errors import VaeworksError
 
-__all__ = ["bf16_pays", "choose_device", "compilation_pays", "compiled", "keep_memory", "resident", "threads_for", "using_threads"]
+__all__ = ["choose_device", "compilation_pays", "compiled", "cpu_multiplies_bf16", "keep_memory", "resident", "threads_for", "using_threads"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,12 +36,10 @@ def keep_memory() -> bool:
     return bool(libc.mallopt(m_mmap_threshold, 1 << 30)) and bool(libc.mallopt(m_trim_threshold, 2**31 - 1))
 
 
-def bf16_pays(device: torch.device) -> bool:
-    """True where bfloat16 matrix products are faster than float32: avx512_bf16 or amx on a CPU, compute capability 8 on a GPU."""
-    if device.type == "cpu":
-        cpu = torch.cpu
-        return bool(getattr(cpu, "_is_avx512_bf16_supported", lambda: False)() or getattr(cpu, "_is_amx_tile_supported", lambda: False)())
-    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+def cpu_multiplies_bf16() -> bool:
+    """True where the CPU has instructions for it, avx512_bf16 or amx; without them it is emulated, slowly."""
+    cpu = torch.cpu
+    return bool(getattr(cpu, "_is_avx512_bf16_supported", lambda: False)() or getattr(cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def compilation_pays(module: nn.Module, device: torch.device, items: int) -> bool:

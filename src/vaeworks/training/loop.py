@@ -20,11 +20,13 @@ from vaeworks.files import read_tensors, write_tensors
 from vaeworks.model import VAE
 from vaeworks.objectives import Objective
 from vaeworks.training.adamw import AdamW
-from vaeworks.training.hardware import bf16_pays, compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
+from vaeworks.training.hardware import compilation_pays, compiled, keep_memory, resident, threads_for, using_threads
+from vaeworks.training.hiding import hide
 from vaeworks.training.lagging import catch_up, still_lags
 from vaeworks.training.metrics import Record
 from vaeworks.training.order import Order
 from vaeworks.training.pace import Pace, deferred_interrupt
+from vaeworks.training.precision import networks_in_bfloat16, rounding
 from vaeworks.training.pretraining import Pretraining
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class Loop:
         self.optimizers = {"optimizer": AdamW(self.parameters, weight_decay=knobs.weight_decay)}
         if self.opponents:
             self.optimizers["opponent"] = AdamW(self.opponents, betas=(0.5, 0.9))
-        self.bf16 = knobs.precision == "bf16" or (knobs.precision == "auto" and bf16_pays(device))
+        self.rounded = networks_in_bfloat16(vae, knobs.precision, device, self.batch_size // knobs.accumulate, objective.samples)
         pays = knobs.compile == "on" or (knobs.compile == "auto" and compilation_pays(vae, device, self.state.steps * self.batch_size))
         self.loss = compiled(self._loss) if pays and objective.compilable else self._loss
         self.best: dict[str, Tensor] = {}
@@ -138,7 +140,8 @@ class Loop:
         state, record = self.state, Record(self.folder, kept=self.state.lines)
         pace = Pace(state, max_minutes, most)
         ended = ""
-        with deferred_interrupt() as interrupted, contextlib.closing(record), using_threads(threads_for(self.vae, self.batch_size, self.device)):
+        threads = threads_for(self.vae, self.batch_size, self.device)
+        with deferred_interrupt() as interrupted, contextlib.closing(record), using_threads(threads), rounding(self.rounded):
             while state.step < state.steps and not (ended := self._reason_to_stop(interrupted, pace)):
                 self._step()
                 pace.tick(self.batch_size)
@@ -201,8 +204,9 @@ class Loop:
     def _loss(self, index: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
         """The loss of the items at ``index`` (scalar), its terms per item, and the opponent's loss."""
         batch = self.items.batch(self.schema, index).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext():
-            trace = self.vae(batch, self.objective.samples)
+        if self.knobs.hide:
+            batch = hide(batch, self.knobs.hide, ends=self.schema.kind == "audio")
+        trace = self.vae(batch, self.objective.samples)
         loss = self.objective(trace, batch, weight)
         return loss.value, dict(loss.terms), loss.opponent
 
@@ -236,7 +240,7 @@ class Loop:
             torch.manual_seed(state.seed)
             for raw in self.validation.batches(self.schema, 500, torch.Generator().manual_seed(state.seed)):
                 batch = raw.to(self.device)
-                loss = self.objective(self.average(batch, 1), batch)
+                loss = self.objective(self.average(batch, self.objective.samples), batch)
                 for name, term in {**loss.terms, "loss": loss.value}.items():
                     sums[name] = sums.get(name, 0.0) + float(term.mean()) * len(batch)
             state.lagging = bool(self.knobs.aggressive) and state.lagging and still_lags(self)

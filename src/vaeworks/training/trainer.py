@@ -31,7 +31,9 @@ class Trainer:
     pretrain: share of training in which the KL weighs nothing, after which the decoder begins again: against posterior collapse (Li et al. 2019, arXiv:1909.00868).
     aggressive: steps of the encoder alone before each step, at most, as long as validation shows that its codes tell more and more; 0 takes none (He et al. 2019,
     arXiv:1901.05534).
-    precision: auto is bfloat16 where the hardware gains from it, else float32.
+    hide: share of the observed coordinates that a step does not see, in the mean: an item loses a share uniform over [0, 1] of its own, with probability min(1, 2 hide), so that q
+    is learned for any subset, for filling in and for draws under conditions (Mattei & Frellsen 2019, arXiv:1812.02633; Ivanov et al. 2019, arXiv:1806.02382).
+    precision: bf16 rounds what networks multiply to bfloat16, and computes every probability in float32; auto does so for the networks that train faster for it, else float32.
     compile: auto compiles the step where training is long enough to pay for it.
     """
 
@@ -51,13 +53,14 @@ class Trainer:
         accumulate: Annotated[int, Field(gt=0)] = 1,
         pretrain: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         aggressive: Annotated[int, Field(ge=0)] = 0,
+        hide: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         precision: Literal["auto", "float32", "bf16"] = "auto",
         compile: Literal["auto", "on", "off"] = "auto",
     ):
         self.epochs, self.batch_size, self.learning_rate, self.weight_decay = epochs, batch_size, learning_rate, weight_decay
         self.warm_up, self.decay, self.final_learning_rate, self.clip, self.ema = warm_up, decay, final_learning_rate, clip, ema
         self.patience, self.accumulate, self.precision, self.compile = patience, accumulate, precision, compile
-        self.pretrain, self.aggressive = pretrain, aggressive
+        self.pretrain, self.aggressive, self.hide = pretrain, aggressive, hide
 
     def planned_epochs(self, steps_per_epoch: int, dimensions: int) -> int:
         """``epochs``; or as many as make 1000 to 10,000 steps, fewer the larger an item is, so that one plan takes minutes for any data; a token is as large as the vocabulary."""
