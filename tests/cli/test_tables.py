@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Path:
     from vaeworks.runs import train_run
 
     folder = tmp_path_factory.mktemp("runs") / "customers"
-    overrides = [knob for flag, knob in zip(SMALL, SMALL[1:], strict=False) if flag == "--set"]
+    overrides = [knob for flag, knob in itertools.pairwise(SMALL) if flag == "--set"]
     train_run(str(table), out=folder, overrides=[*overrides, "training.epochs=20"], options=Options(columns=(("visits", "count"),)), device="cpu")
     return folder
 

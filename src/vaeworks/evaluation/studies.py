@@ -212,13 +212,13 @@ def _rows(setting: Setting) -> Figures:
     assert isinstance(schema, TableSchema)
     learned, held_out = setting.halves(ROWS_COMPARED)
     batches = [setting.x(items) for items in (learned, held_out)]
-    real = [schema.to_frame(batch.x, batch.observed) for batch in batches]
+    train, test = (schema.to_frame(batch.x, batch.observed) for batch in batches)
     drawn = synthetic_rows(setting.vae, schema, len(learned), context=batches[0].context, seed=setting.seed, device=setting.device)
     few = [setting.x(items[:SCORED]).to(setting.device) for items in (learned, held_out)]
     torch.manual_seed(setting.seed)
     scores = [log_prob(setting.vae, batch, min(setting.samples, 100)).value.cpu() for batch in few]
     target = default_target(schema) if setting.target is None else setting.target
-    return table_figures(*real, drawn, kinds_of(schema), target=target, scores=(scores[0], scores[1]), seed=setting.seed)
+    return table_figures(train, test, drawn, kinds_of(schema), target=target, scores=(scores[0], scores[1]), seed=setting.seed)
 
 
 def _drawn_pictures(setting: Setting) -> Figures:
