@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of TVAE and CTGAN, in place of their own 300")
     parser.add_argument("--recipe", help="of vaeworks")
     parser.add_argument("--set", action="append", default=[], help="override a knob of the recipe")
+    parser.add_argument("--margin", help="of all columns, in vaeworks' models of anomalies: student, say; else as columns suggest")
     parser.add_argument("--minutes", type=float, help="of training vaeworks; without it, what the recipe plans")
     parser.add_argument("--draws", type=int, default=50, help="of each gap")
     parser.add_argument("--samples", type=int, default=200, help="of importance sampling, for log p(x)")

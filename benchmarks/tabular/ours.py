@@ -13,16 +13,19 @@ from typing import Any
 import polars as pl
 
 import vaeworks
+from vaeworks.data import Options
 
 PEERS = Path(__file__).parents[1] / "peers"
 
 
 def trained(frame: pl.DataFrame, folder: Path, seed: int, arguments: argparse.Namespace) -> vaeworks.Model:
-    """A model of ``frame``, by the recipe that is the default for tables unless another is asked for."""
+    """A model of ``frame``, by the recipe that is the default for tables unless another is asked for, its columns all of the margin that is asked for, if one is."""
     file = folder / "train.parquet"
     frame.write_parquet(file)
+    margin = getattr(arguments, "margin", None)
+    options = Options(seed=seed, columns=tuple((name, margin) for name in frame.columns) if margin else ())
     return vaeworks.train(
-        file, out=folder / "run", recipe=arguments.recipe, overrides=arguments.set, max_minutes=arguments.minutes, seed=seed, device="cpu"
+        file, out=folder / "run", recipe=arguments.recipe, overrides=arguments.set, max_minutes=arguments.minutes, seed=seed, device="cpu", options=options
     )  # fmt: skip
 
 

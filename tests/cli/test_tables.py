@@ -123,3 +123,29 @@ def test_a_resumed_run_knows_its_columns(run: Path) -> None:
     facts = begun(run)
     assert facts is not None
     assert facts.options["columns"] == (("visits", "count"),)
+
+
+def test_score_tells_which_column_is_strange(run: Path, vae: Callable[..., Any], tmp_path: Path) -> None:
+    """A row that spends a fortune on no visit is selected for that column, by every statistic; an empty cell is no reason."""
+    odd = customers()[:60].with_columns(
+        pl.Series("spent", [*customers()["spent"][:59], 900_000.0]), pl.Series("city", [None, *customers()["city"][1:60]])
+    )
+    odd.write_csv(tmp_path / "odd.csv")
+    for statistic in ("log-px", "typicality", "ratio"):
+        out = tmp_path / f"{statistic}.parquet"
+        done = vae("score", run, tmp_path / "odd.csv", "-o", out, "--attribution", "--statistic", statistic)
+        assert done.code == 0, done.err
+        assert "Scoring held-out items" not in done.err, "the calibration of the run serves"
+        frame = pl.read_parquet(out)
+        because = frame.select(pl.col("^because_.*$"))
+        assert because.columns == [f"because_{name}" for name in ("city", "age", "visits", "spent", "member", "since")]
+        assert because["because_city"][0] == 0
+        assert min(because.row(59, named=True).items(), key=lambda pair: pair[1])[0] == "because_spent"
+        if statistic != "ratio":
+            assert frame["p_value"][59] == frame["p_value"].min() == pytest.approx(1 / 41)
+    alone = odd[:3]
+    alone.write_csv(tmp_path / "alone.csv")
+    assert vae("score", run, tmp_path / "alone.csv", "-o", tmp_path / "alone.parquet").code == 0
+    np.testing.assert_allclose(
+        pl.read_parquet(tmp_path / "alone.parquet")["log_px"], pl.read_parquet(tmp_path / "log-px.parquet")["log_px"][:3], rtol=1e-5
+    )

@@ -99,7 +99,7 @@ def test_text_from_a_file_to_samples_scores_and_a_report(
     assert vae("evaluate", "run", "--samples", 5, "--json").code == 0
     refused = vae("evaluate", "run", "--samples", 5, "--sample-quality")
     assert refused.code == 2
-    assert "compares pictures, and the items are text" in refused.err
+    assert "compares pictures or rows, and the items are text" in refused.err
     assert vae("info", "run").code == 0
 
 

@@ -32,6 +32,7 @@ def test_p_values_by_their_definition(tied: bool) -> None:
     if tied:
         held, own = held.round(), own.round()
     expected = [by_definition(float(one), held) for one in own]
+    assert conformal_p_values(own.float(), held.float()).dtype == torch.float64
     np.testing.assert_allclose(conformal_p_values(own, held), expected)
     reference, shift = Reference(-held, 10), torch.randn(37)
     np.testing.assert_allclose(reference.p_values("log-px", -own), expected)

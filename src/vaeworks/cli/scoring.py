@@ -129,10 +129,11 @@ def score(
     statistic: Annotated[
         Any,
         typer.Option(
-            help="What is strange: a low log p(x) (log-px), one far from usual (typicality), or a low one for the item's complexity, or its parts'"
-            " frequencies (ratio)."
+            help="What is strange: a low log p(x) (log-px; of rows with every number as its normal score, whatever the units: standardised), one far from usual"
+            " (typicality), or a low one for the item's complexity, or its parts' frequencies (ratio).",
+            show_default="standardised for tables, else log-px",
         ),
-    ] = "log-px",
+    ] = None,
     fdr: Annotated[
         float | None,
         typer.Option(metavar="RATE", help="Select anomalies, at most this share of them false in the mean.", min=0, max=1, show_default=False),

@@ -15,10 +15,11 @@ from vaeworks.errors import VaeworksError
 
 __all__ = ["STATISTICS", "Reference", "Statistic", "benjamini_hochberg", "conformal_p_values", "typicality_p_values"]
 
-Statistic = Literal["log-px", "typicality", "ratio"]
+Statistic = Literal["log-px", "standardised", "typicality", "ratio"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
-"""log p(x), low is strange; its distance from the mean of held-out items, large is strange (Nalisnick et al. 2019, arXiv:1906.02994); log p(x) less that of a background model, low
-is strange (Ren et al. 2019, arXiv:1906.02845; Serra et al. 2020, arXiv:1909.11480)."""
+"""log p(x), low is strange; that of a row with its numbers as normal scores, low is strange (see ``log_measure``); the distance of log p(x) from the mean of held-out items, large is
+strange (Nalisnick et al. 2019, arXiv:1906.02994); log p(x) less that of a background model, low is strange (Ren et al. 2019, arXiv:1906.02845; Serra et al. 2020,
+arXiv:1909.11480)."""
 HUGE = 1e30
 """Stands for infinity where a mean is taken."""
 
@@ -54,7 +55,7 @@ def typicality_p_values(log_px: Tensor, held_out: Tensor, *, generator: torch.Ge
 
 def _p_values(above: Tensor, at_least: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
     if generator is None:
-        return (1 + at_least) / (n + 1)
+        return (1 + at_least).double() / (n + 1)
     u = 1 - torch.rand(len(above), generator=generator, dtype=torch.float64)  # in (0, 1]: no p-value is 0
     return (above + u * (1 + at_least - above)) / (n + 1)
 
@@ -84,26 +85,30 @@ class Reference:
     """Importance samples of each; items to judge need as many, for the bound moves with them."""
     background: Tensor | None = None
     """(n,) log p(x) of a background model; None where there is none."""
+    measure: Tensor | None = None
+    """(n,) the log measure of the numbers of rows; None where items are no rows."""
     mean_terms: Tensor | None = None
     """(*event) the mean over those items of what each coordinate adds to log p(x); None where items differ in length."""
 
     def __len__(self) -> int:
         return len(self.log_px)
 
-    def statistic(self, name: Statistic, log_px: Tensor, background: Tensor | None = None) -> Tensor:
-        """The statistic of N items with ``log_px`` (N,), and ``background`` (N,) under the background model."""
+    def statistic(self, name: Statistic, log_px: Tensor, beside: Tensor | None = None) -> Tensor:
+        """The statistic of N items with ``log_px`` (N,); ``beside`` (N,) is their log p(x) under the background model for the ratio, their log measure for standardised."""
         if name == "log-px":
             return log_px
         if name == "typicality":
             return (log_px - self.log_px.to(log_px).mean()).abs()
-        if background is None:
-            raise ValueError("the ratio is one to a background model: give its log-probabilities")
-        return log_px - background.to(log_px)
+        if beside is None:
+            raise ValueError(f"{name} is log p(x) less that of a background model, or less a measure: give it")
+        return log_px - beside.to(log_px)
 
-    def p_values(self, name: Statistic, log_px: Tensor, background: Tensor | None = None, *, generator: torch.Generator | None = None) -> Tensor:
+    def p_values(self, name: Statistic, log_px: Tensor, beside: Tensor | None = None, *, generator: torch.Generator | None = None) -> Tensor:
         """The p-values (N,) of N items, all alike in what is strange: see ``conformal_p_values``."""
         if name == "typicality":
             return typicality_p_values(log_px, self.log_px, generator=generator)
         return conformal_p_values(
-            -self.statistic(name, log_px.double().cpu(), background), -self.statistic(name, self.log_px, self.background), generator=generator
+            -self.statistic(name, log_px.double().cpu(), beside),
+            -self.statistic(name, self.log_px, self.measure if name == "standardised" else self.background),
+            generator=generator,
         )

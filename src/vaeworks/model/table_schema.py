@@ -56,6 +56,10 @@ class TableSchema(Schema):
         return self.margins
 
     @property
+    def coordinate_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.modelled)
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """(F,): see ``RowView``."""
         return (self.view().size,)

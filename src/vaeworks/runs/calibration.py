@@ -15,8 +15,9 @@ from vaeworks.data import Items
 from vaeworks.errors import ArtifactError, DataError
 from vaeworks.evaluation import Background, LogProb, Reference, fit_background, restore_background
 from vaeworks.evaluation.figures import hidden
+from vaeworks.evaluation.measures import log_measure
 from vaeworks.files import read_tensors, write_tensors
-from vaeworks.model import VAE
+from vaeworks.model import VAE, TableSchema
 from vaeworks.runs.begun import held_out_of
 from vaeworks.runs.budget import evaluation_budget
 
@@ -61,11 +62,14 @@ def calibrate(
     what ``model.log_prob`` made of the items with the same samples and seed, where it is known already."""
     found = model.log_prob(items, samples, seed=seed, terms=items.lengths is None, progress=progress) if found is None else found
     background = fit_background(model.vae, train, model.schema, seed=seed) if background is None else background
+    measure = log_measure(model.vae, items, model.schema, seed) if isinstance(model.schema, TableSchema) else None
+    terms = None if found.terms is None else found.terms.cpu() if measure is None else found.terms.cpu() - measure
     reference = Reference(
         found.value.double().cpu(),
         samples,
         None if background is None else background.log_prob(hidden(items, model.schema), model.schema, seed),
-        None if found.terms is None else _mean_terms(found.terms.cpu(), items),
+        None if measure is None else measure.sum(-1),
+        None if terms is None else _mean_terms(terms, items),
     )
     return ScoreCalibration(reference, background, seed, weights_of(model.vae))
 
@@ -79,7 +83,7 @@ def _mean_terms(terms: Tensor, items: Items) -> Tensor:
 def save_calibration(folder: Path, calibration: ScoreCalibration) -> None:
     """Into ``folder``, atomically."""
     reference, background = calibration.reference, calibration.background
-    held = {"log_px": reference.log_px, "background": reference.background, "mean_terms": reference.mean_terms}
+    held = {"log_px": reference.log_px, "background": reference.background, "measure": reference.measure, "mean_terms": reference.mean_terms}
     state = {} if background is None else {f"background.{name}": t for name, t in background.state().items()}
     facts = {
         "samples": reference.samples,
@@ -100,7 +104,7 @@ def load_calibration(folder: Path, vae: VAE) -> ScoreCalibration | None:
     state = {name.removeprefix("background."): tensors[name] for name in tensors if name.startswith("background.")}
     try:
         kind = facts["background"]
-        reference = Reference(tensors["log_px"], int(facts["samples"]), tensors.get("background"), tensors.get("mean_terms"))
+        reference = Reference(tensors["log_px"], int(facts["samples"]), tensors.get("background"), tensors.get("measure"), tensors.get("mean_terms"))
         seed, weights = int(facts["seed"]), str(facts["weights"])
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} is damaged (no {error}): remove it, and scores are calibrated anew") from error

@@ -218,7 +218,7 @@ class Model:
         self,
         source: Source | Items,
         *,
-        statistic: Statistic = "log-px",
+        statistic: Statistic | None = None,
         samples: int | None = None,
         seed: int | None = None,
         fdr: float | None = None,
@@ -228,7 +228,8 @@ class Model:
     ) -> Scores:
         """How strange every item is, with its p-value among the held-out items of the model's ``calibration``, or of another: see ``Scores``.
 
-        ``statistic``: log-px, typicality or ratio. ``samples`` and ``seed`` are the calibration's unless given; at other ``samples`` there are no p-values. ``fdr`` selects items at this
+        ``statistic``: log-px, standardised (the default of tables), typicality or ratio.
+        ``samples`` and ``seed`` are the calibration's unless given; at other ``samples`` there are no p-values. ``fdr`` selects items at this
         false discovery rate. ``attribution`` tells what of an item is strange: of every text and table row, of the strangest pictures and sounds.
         VaeworksError where what is asked for cannot be had.
         """

@@ -13,7 +13,8 @@ from vaeworks.data import Items
 from vaeworks.errors import VaeworksError
 from vaeworks.evaluation import STATISTICS, LogProb, Statistic, benjamini_hochberg
 from vaeworks.evaluation.figures import hidden
-from vaeworks.model import AudioSchema, ImageSchema
+from vaeworks.evaluation.measures import log_measure
+from vaeworks.model import AudioSchema, ImageSchema, TableSchema
 from vaeworks.runs.calibration import ScoreCalibration
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SHOWN = 16
 
 @dataclass(frozen=True)
 class Attribution:
-    """What each coordinate of an item adds to its log-probability: E[log p(x_i | z)] under p(z | x) in nats, zero where nothing is observed."""
+    """What each coordinate of an item adds to its log-probability: E[log p(x_i | z)] under p(z | x) in nats, zero where nothing is observed; numbers of rows as normal scores."""
 
     index: Tensor
     """(M,) the numbers of the items."""
@@ -46,7 +47,7 @@ class Scores:
     statistic: Statistic
     """What strangeness is measured by."""
     values: Tensor
-    """(N,) the statistic, float64: for log-px and ratio low is strange, for typicality large."""
+    """(N,) the statistic, float64: for typicality large is strange, for others low."""
     p_values: Tensor | None
     """(N,) float64, conformal: an item that is drawn as the held-out ones were has p <= t with probability t at most. None where there is nothing to compare with."""
     reason: str
@@ -63,7 +64,7 @@ def score(
     model: Model,
     items: Items,
     *,
-    statistic: Statistic = "log-px",
+    statistic: Statistic | None = None,
     samples: int | None = None,
     seed: int | None = None,
     fdr: float | None = None,
@@ -72,6 +73,7 @@ def score(
     progress: Callable[[int], None] | None = None,
 ) -> Scores:
     """The scores of ``items``: ``Model.score`` says what of."""
+    statistic = statistic or ("standardised" if isinstance(model.schema, TableSchema) else "log-px")
     if statistic not in STATISTICS:
         raise VaeworksError(f"statistic {statistic!r} is unknown: choose one of {', '.join(STATISTICS)}")
     if fdr is not None and not 0 < fdr < 1:
@@ -82,16 +84,25 @@ def score(
     usable = None if reason else calibration
     if usable is None and (fdr is not None or statistic == "typicality"):
         raise VaeworksError(f"{'--fdr needs p-values' if fdr is not None else 'typicality needs the mean log p(x) of held-out items'}, and {reason}")
-    background = None
+    measure = log_measure(model.vae, hidden(items, model.schema), model.schema, seed) if isinstance(model.schema, TableSchema) else None
+    beside = None
+    if statistic == "standardised":
+        if measure is None:
+            raise VaeworksError(
+                f"statistic 'standardised' measures the numbers of rows, and this is a model of {model.schema.kind}: choose log-px, typicality or ratio"
+            )
+        beside = measure.sum(-1)
     if statistic == "ratio":
         if usable is None or usable.background is None:
             raise VaeworksError(f"the ratio needs a background model, and {reason or 'what this one learned from is not known: choose log-px'}")
-        background = usable.background.log_prob(hidden(items, model.schema), model.schema, seed)
+        beside = usable.background.log_prob(hidden(items, model.schema), model.schema, seed)
     few = isinstance(model.schema, ImageSchema | AudioSchema)
     found = _log_prob(model, items, samples, seed, attribution and not few, progress)
     log_px = found.value.double().cpu()
-    values = log_px if statistic == "log-px" else usable.reference.statistic(statistic, log_px, background) if usable else log_px
-    p_values = None if usable is None else usable.reference.p_values(statistic, log_px, background)
+    values = log_px if beside is None else log_px - beside
+    if statistic == "typicality" and usable is not None:
+        values = usable.reference.statistic(statistic, log_px)
+    p_values = None if usable is None else usable.reference.p_values(statistic, log_px, beside)
     told = None
     if attribution:
         index = torch.arange(len(items))
@@ -100,7 +111,7 @@ def score(
             index = (-values if statistic == "typicality" else values).argsort(stable=True)[:SHOWN]
             terms = _log_prob(model, items[index], samples, seed, True, None).terms
         assert terms is not None
-        told = _relative(index, terms.cpu(), items[index], usable)
+        told = _relative(index, terms.cpu() if measure is None else terms.cpu() - measure, items[index], usable)
     return Scores(found, statistic, values, p_values, reason, None if fdr is None or p_values is None else benjamini_hochberg(p_values, fdr), told)
 
 

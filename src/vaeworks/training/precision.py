@@ -27,7 +27,7 @@ from vaeworks.networks.recurrent import RecurrentDecoder, RecurrentEncoder
 from vaeworks.networks.sequences import AutoregressiveDecoder
 from vaeworks.training.hardware import cpu_multiplies_bf16
 
-__all__ = ["bf16_pays", "networks_in_bfloat16", "networks_of", "rounding"]
+__all__ = ["bf16_pays", "intensity", "networks_in_bfloat16", "networks_of", "rounding"]
 
 KINDS = (*ENCODER_NETWORKS.values(), *DECODER_NETWORKS.values())
 ENOUGH: dict[tuple[type[nn.Module], ...], float] = {
