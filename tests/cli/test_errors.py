@@ -112,7 +112,7 @@ MISTAKES: dict[str, list[str]] = {
     "evaluate {run} few.npy --probes": ["probes cannot be measured", "0 of 2 items have one"],
     "evaluate mine": ["mine is no complete run folder"],
     "score {run} digits -o s.npy": ["s.npy", ".parquet, .csv"],
-    "score {run} digits -o s.csv --statistic surprise": ["surprise", "log-px, typicality, ratio"],
+    "score {run} digits -o s.csv --statistic surprise": ["surprise", "log-px, standardised, typicality, ratio"],
     "score {run} digits -o s.csv --fdr 1.5": ["--fdr", "less than or equal to 1"],
     "compare nowhere {run}": ["no run folder nowhere"],
     "compare digits mnist --recipe mlp": ["one data source", "digits, mnist"],
