@@ -131,7 +131,7 @@ def test_score_tells_which_column_is_strange(run: Path, vae: Callable[..., Any],
         pl.Series("spent", [*customers()["spent"][:59], 900_000.0]), pl.Series("city", [None, *customers()["city"][1:60]])
     )
     odd.write_csv(tmp_path / "odd.csv")
-    for statistic in ("log-px", "typicality", "ratio"):
+    for statistic in ("standardised", "log-px", "typicality", "ratio"):
         out = tmp_path / f"{statistic}.parquet"
         done = vae("score", run, tmp_path / "odd.csv", "-o", out, "--attribution", "--statistic", statistic)
         assert done.code == 0, done.err
