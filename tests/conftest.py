@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # before torch counts the cores: steps this small are slower on several, and on a busy machine many times so
+# before torch counts the cores: steps this small are slower on several, and on a busy machine many times so; an empty string is as good as none
+os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or "1"
 
 import torch
 

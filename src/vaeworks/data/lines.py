@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import json
 import zlib
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vaeworks.data.memory import available
 from vaeworks.errors import DataError
@@ -85,6 +86,19 @@ class TextFile:
             held += carriage
         if (held or too_long) and not self.ended:
             yield from self._line(held.removesuffix(b"\r"), too_long)
+
+    def json_lines(self) -> Iterator[tuple[int, Any]]:
+        """What each line says in JSON, with its number; lines that are no JSON are passed over."""
+        for number, line in self.lines():
+            if not line.strip():
+                self.blank()
+                continue
+            try:
+                item = json.loads(line)
+            except (ValueError, RecursionError):
+                self.skip("that are no JSON")
+                continue
+            yield number, item
 
     def _line(self, line: bytes, too_long: bool) -> Iterator[tuple[int, str]]:
         self.count += 1

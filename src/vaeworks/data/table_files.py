@@ -295,17 +295,9 @@ def read_json(path: Path, options: Options, *, head: bool = False) -> Table:
     file = TextFile(path)
     items: list[dict[str, str | None]] = []
     nested = Counter[str]()
-    for number, line in file.lines():
+    for number, item in file.json_lines():
         if head and number > 1000:
             break
-        if not line.strip():
-            file.blank()
-            continue
-        try:
-            item = json.loads(line)
-        except (ValueError, RecursionError):
-            file.skip("that are no JSON")
-            continue
         if not isinstance(item, dict):
             file.skip("that are no JSON object")
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -153,15 +152,7 @@ def _from_fasta(file: TextFile, *, insertions: bool) -> Strings:
 def _from_json(file: TextFile, options: Options) -> Strings:
     """A string, or an object with one under the name of the column, a line."""
     column, strings, labels = "", list[str](), list[str]()
-    for _, line in file.lines():
-        if not line.strip():
-            file.blank()
-            continue
-        try:
-            item = json.loads(line)
-        except (ValueError, RecursionError):
-            file.skip("that are no JSON")
-            continue
+    for _, item in file.json_lines():
         if isinstance(item, dict) and not column:
             column = _chosen(list(item), [key for key, value in item.items() if isinstance(value, str)], file.name, options)
         text = item.get(column) if isinstance(item, dict) else item
