@@ -71,7 +71,7 @@ def open_tables(source: Any, options: Options) -> Data:
 def _nothing(source: str, columns: Sequence[Column], drafts: Sequence[Draft]) -> DataError:
     return DataError(
         f"{source} has no column to learn from: {' '.join(tell(drafts, columns))[:500]} "
-        f"Give a table with numbers or categories, or say what its columns are with the options for columns"
+        f"Give a table with numbers or categories, or say what its columns are with --column NAME=KIND"
     )
 
 
