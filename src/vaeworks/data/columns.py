@@ -65,7 +65,7 @@ def infer(table: Table, options: Options) -> tuple[list[Draft], list[str]]:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:10]
             raise DataError(
-                f"{table.source} has no column {name!r} to model, as the options for columns ask: did you mean {' or '.join(close)}?"
+                f"{table.source} has no column {name!r} to model, as --column asks: did you mean {' or '.join(close)}?"
                 if name != options.label
                 else f"column {name!r} is the label, which is not modelled: leave it out of the columns, or of the label"
             )
