@@ -149,3 +149,11 @@ def test_score_tells_which_column_is_strange(run: Path, vae: Callable[..., Any],
     np.testing.assert_allclose(
         pl.read_parquet(tmp_path / "alone.parquet")["log_px"], pl.read_parquet(tmp_path / "log-px.parquet")["log_px"][:3], rtol=1e-5
     )
+
+
+def test_two_runs_are_compared_by_what_rows_have(run: Path, vae: Callable[..., Any]) -> None:
+    done = vae("compare", run, run.parent / "customers", "--samples", 10, "--json")
+    assert done.code == 0, done.err
+    (measured,) = json.loads(done.out)["table"].values()
+    assert {"log_px", "elbo", "kl"} <= set(measured)
+    assert "reconstruction_mse" not in measured
