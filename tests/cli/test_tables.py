@@ -104,6 +104,18 @@ def test_sample_encode_decode_reconstruct_and_evaluate(tmp_path: Path, run: Path
     assert math.isfinite(json.loads(done.out)["figures"]["elbo"]["value"])
 
 
+def test_drawn_rows_are_measured_whatever_their_columns_hold(run: Path, table: Path, vae: Callable[..., Any]) -> None:
+    """Dates are written as text, and compared as moments."""
+    done = vae("evaluate", run, table, "--sample-quality", "--target", "member", "--samples", 5, "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)["figures"]
+    assert {"column_shape_error", "pair_trend_error", "efficacy_f1", "closest_record_share", "membership_auroc"} <= set(figures)
+    assert 0 < figures["column_shape_error"]["value"] < 60
+    refused = vae("evaluate", run, table, "--sample-quality", "--target", "id")
+    assert refused.code == 2
+    assert "member" in refused.err
+
+
 def test_a_column_that_is_not_there_is_a_clear_error(run: Path, table: Path, vae: Callable[..., Any], tmp_path: Path) -> None:
     done = vae("train", table, "-o", tmp_path / "x", "--column", "visit=count")
     assert done.code == 2

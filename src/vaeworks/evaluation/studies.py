@@ -21,7 +21,7 @@ from vaeworks.evaluation.importance import log_prob
 from vaeworks.evaluation.information import information
 from vaeworks.evaluation.probes import linear_probe, nearest_neighbours
 from vaeworks.evaluation.samples import PIXELS, classifier_features, compare_samples
-from vaeworks.evaluation.tables import default_target, kinds_of, synthetic_rows, table_figures
+from vaeworks.evaluation.tables import comparable, default_target, kinds_of, synthetic_rows, table_figures
 from vaeworks.latents import FlatLatents
 from vaeworks.model import VAE, Schema, TableSchema
 from vaeworks.trace import Batch
@@ -212,7 +212,7 @@ def _rows(setting: Setting) -> Figures:
     assert isinstance(schema, TableSchema)
     learned, held_out = setting.halves(ROWS_COMPARED)
     batches = [setting.x(items) for items in (learned, held_out)]
-    train, test = (schema.to_frame(batch.x, batch.observed) for batch in batches)
+    train, test = (comparable(schema, batch.x, batch.observed) for batch in batches)
     drawn = synthetic_rows(setting.vae, schema, len(learned), context=batches[0].context, seed=setting.seed, device=setting.device)
     few = [setting.x(items[:SCORED]).to(setting.device) for items in (learned, held_out)]
     torch.manual_seed(setting.seed)

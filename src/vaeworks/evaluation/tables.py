@@ -19,7 +19,7 @@ from vaeworks.model import VAE, TableSchema
 if TYPE_CHECKING:
     from polars import DataFrame
 
-__all__ = ["default_target", "kinds_of", "row_figures", "synthetic_rows", "table_figures"]
+__all__ = ["comparable", "default_target", "kinds_of", "row_figures", "synthetic_rows", "table_figures"]
 
 LEAST, WIDE = 50, 200
 """Rows below which, and columns above which, nothing is said of drawn rows unasked."""
@@ -34,6 +34,15 @@ def kinds_of(schema: TableSchema) -> Kinds:
     return {c.name: "category" if c.kind in {"categorical", "boolean"} else "number" for c in schema.modelled}
 
 
+def comparable(schema: TableSchema, x: Tensor, observed: Tensor | None = None) -> DataFrame:
+    """x (N, D) as a frame of the modelled columns, dates as numbers whatever form they are written in."""
+    import polars as pl
+
+    frame = schema.to_frame(x, observed).select([column.name for column in schema.modelled])
+    dates = {column.name: column.read(frame[column.name])[0] for column in schema.modelled if column.kind == "datetime"}
+    return frame.with_columns(pl.Series(name, moments).fill_nan(None) for name, moments in dates.items())
+
+
 def default_target(schema: TableSchema) -> str:
     """The column that is foretold where nobody names one: the last of few categories, else the last."""
     named = [c.name for c in schema.modelled if c.kind in {"categorical", "boolean"} and len(c.categories) <= FEW]
@@ -44,14 +53,14 @@ def default_target(schema: TableSchema) -> str:
 def synthetic_rows(
     vae: VAE, schema: TableSchema, n: int, *, context: Tensor | None = None, seed: int = 0, device: torch.device | str = "cpu"
 ) -> DataFrame:
-    """n rows drawn from the model, for the context (n, C) of each where it is conditional."""
+    """n rows drawn from the model, ``comparable``, for the context (n, C) of each where it is conditional."""
     drawn = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for start in range(0, n, 500):
             here = None if context is None else context[start : start + 500].to(device)
             drawn.append(vae.generate(min(500, n - start), here).sample().cpu())
-    return schema.to_frame(torch.cat(drawn))
+    return comparable(schema, torch.cat(drawn))
 
 
 def row_figures(vae: VAE, items: Items, schema: TableSchema, *, seed: int = 0, device: torch.device | str = "cpu") -> Figures:
@@ -60,7 +69,7 @@ def row_figures(vae: VAE, items: Items, schema: TableSchema, *, seed: int = 0, d
         return Figures({}, {})
     batch = items.batch(schema, slice(None))
     drawn = synthetic_rows(vae, schema, len(items), context=batch.context, seed=seed, device=device)
-    own = fidelity(schema.to_frame(batch.x, batch.observed), drawn, kinds_of(schema), seed=seed)
+    own = fidelity(comparable(schema, batch.x, batch.observed), drawn, kinds_of(schema), seed=seed)
     worst = ", ".join(f"{name} {error:.1%}" for name, error in sorted(own.shapes.items(), key=lambda item: -item[1])[:3])
     among = f"{len(items)} drawn rows beside as many held-out ones"
     figures = {
