@@ -4,6 +4,7 @@ __all__ = ["CASES", "CONTESTANTS", "page", "run"]
 
 import argparse
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def pace(contestant: str, name: str, seed: int, arguments: argparse.Namespace) -
     few, more = (one["processor_seconds"] for one in found)
     figures = {
         "seconds": more,
-        "seconds_an_epoch": (more - few) / (case.more - case.few),
+        "seconds_an_epoch": (more - few) / (case.more - case.few) if more > few else math.nan,  # drowned in what else a run does
         "sampling_seconds": found[1]["sampling_seconds"],
         "peak_gib": max(one["peak_mib"] for one in found) / 1024,
     }
