@@ -62,13 +62,18 @@ class TableSchema(Schema):
     @property
     def input_shape(self) -> tuple[int, ...]:
         """(F,): see ``RowView``."""
-        return (self.view().size,)
+        return (self._shown.size,)
 
     def view(self) -> RowView:
         return RowView(self.margins)
 
+    @functools.cached_property
+    def _shown(self) -> RowView:
+        """A view of the schema's own, on the CPU: an encoder has another, which moves with it."""
+        return self.view()
+
     def to_input(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        shown, seen = self.view()(x, observed)
+        shown, seen = self._shown(x, observed)
         assert seen is not None
         return shown, seen
 
