@@ -148,7 +148,7 @@ def _telling(address: Address) -> Iterator[None]:
         kinds = {base.__name__ for one in chain for base in type(one).__mro__}
         lines = str(error).strip().splitlines()
         said = " ".join(line.strip() for line in lines[:2])[:300] or type(error).__name__
-        if "GatedRepoError" in kinds or "gated" in str(error).lower():
+        if "GatedRepoError" in kinds or "is a gated dataset" in str(error):
             told = f"it is gated: accept its terms at https://huggingface.co/datasets/{address.name}, then log in with: hf auth login"
         elif "RevisionNotFoundError" in kinds:
             told = f"it has no revision {address.revision!r}: leave @{address.revision} out for the newest"
@@ -157,7 +157,7 @@ def _telling(address: Address) -> Iterator[None]:
         elif kinds & _OFFLINE:
             told = f"the hub cannot be reached ({said}): try again with a network; what was read once with --download needs none"
         elif "BuilderConfig" in str(error) or "onfig name" in str(error):
-            told = f"it comes in several configurations, {said}: say which, {SCHEME}{address.name}/CONFIG"
+            told = f"its configuration must be one that it has ({said}): write {SCHEME}{address.name}/CONFIG"
         elif "scripts are no longer supported" in str(error):
             told = "it is a program that loads data, and those are not run: look for a copy of it in Parquet"
         else:

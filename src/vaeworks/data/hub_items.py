@@ -98,8 +98,8 @@ def _labelled(raw: Raw, labels: Sequence[str | None], column: str, classes: Sequ
     order = sorted(seen, key=natural) if classes is None else [name for name in classes if name in seen]
     if len(order) > min(_MOST_CLASSES, max(2, len(raw) // 2)):
         return raw.note(f"Labels take {len(order)} values for {len(raw)} items, too many for classes, and were left out.")
-    if not order:
-        return raw.note(f"Column {column}, with the label, holds none.")
+    if len(order) < 2:
+        return raw.note(f"Column {column} holds {'one label alone' if order else 'no labels'}, and was left out.")
     numbers = {name: i for i, name in enumerate(order)}
     found: NDArray[Any] = np.array([numbers.get(label or "", -1) for label in labels], dtype=np.int64)
     return replace(raw, labels=found, classes=tuple(order)).note(f"Labels: {len(order)} classes, of column {column}.")

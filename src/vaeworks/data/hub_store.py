@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import io
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ _ROWS, _BYTES = 500, 32 << 20
 _MIXED: Final = 1000
 """Rows among which those that a limit takes are mixed, where a stream cannot be read from the middle."""
 _FACTS: Final = "facts.json"
+_THINGS: Final = {"image": "picture", "audio": "sound"}
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _write(streams: Streams, folder: Path, options: Options, asked: dict[str, An
         layout = layout or layout_of(rows.features, options, streams.what)
         number, empty = _write_split(rows, split, folder, layout, options, streams)
         if empty:
-            notes.append(f"{split}: passed over {count(empty, 'row')} without a {layout.kind}.")
+            notes.append(f"{split}: passed over {count(empty, 'row')} without a {_THINGS[layout.kind]}.")
         if number:
             written.append(split)
     if layout is None or not written:
@@ -180,12 +182,10 @@ def _write_split(rows: Any, split: str, folder: Path, layout: Layout, options: O
     """How many rows of a split were written, and how many were passed over for holding no picture or sound."""
     arrow, parquet, library = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet", "datasets"))
     total = (getattr(getattr(rows, "info", None), "splits", None) or {}).get(split)
-    needed = {keys[0] for keys in layout.cells.values()} | ({layout.media} if layout.media else set())
     types = {name: arrow.string() if name in layout.classes else _type(rows.features, keys) for name, keys in layout.cells.items()}
     if layout.media is not None:
-        rows = rows.cast_column(layout.media, type(rows.features[layout.media])(decode=False))
         types = {"file": arrow.string(), "name": arrow.string()} | {name: kind for name, kind in types.items() if name not in {"file", "name"}}
-    rows = rows.with_format(None).select_columns([name for name in rows.features if name in needed])
+    rows = _undecoded(rows, layout, library)
     most = None if total is None else int(total.num_examples)
     if options.limit is not None:
         rows, most = _limited(rows, options, library), min(options.limit, most or options.limit)
@@ -208,6 +208,34 @@ def _write_split(rows: Any, split: str, folder: Path, layout: Layout, options: O
             if options.progress is not None:
                 options.progress(number + empty, max(most or 0, number + empty))
     return number, empty
+
+
+def _undecoded(rows: Any, layout: Layout, library: Any) -> Any:
+    """``rows`` in which pictures and sounds are the bytes that they came as."""
+    whole = isinstance(rows, library.Dataset)
+    if whole:  # a stream may lack a column that its features have
+        needed = {keys[0] for keys in layout.cells.values()} | {layout.media}
+        rows = rows.select_columns([name for name in rows.features if name in needed])
+    for name, feature in dict(rows.features).items():
+        if hasattr(feature, "decode"):
+            plain = type(feature)(decode=False)
+            if not whole:
+                plain.encode_example = _as_told  # the library's own asks for a decoder of sound, to encode none
+            rows = rows.cast_column(name, plain)
+    return rows.with_format(None)
+
+
+def _as_told(media: Any) -> Any:
+    """A picture or sound of a stream, which is a path, bytes or both, as both."""
+    if isinstance(media, str):
+        return {"bytes": None, "path": media}
+    if isinstance(media, bytes | bytearray):
+        return {"bytes": bytes(media), "path": None}
+    if isinstance(media, dict):
+        return {"bytes": media.get("bytes"), "path": media.get("path")}
+    buffer = io.BytesIO()
+    media.save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
 
 
 def _type(features: Any, keys: tuple[str, ...]) -> Any:
