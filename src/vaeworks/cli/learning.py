@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,12 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a knob of the recipe, e.g. --set objective.beta=4.", show_default=False),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", min=1, show_default="the recipe's")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track", metavar="NAME", help="Tell wandb or mlflow as well, each an extra; give it once for each.", show_default="TensorBoard alone"
+    ),
+]
 Minutes = Annotated[float | None, typer.Option("--max-minutes", help="Shorten training, and its schedule, to fit.", min=0.01, show_default=False)]
 
 
@@ -108,6 +115,7 @@ def train(
     language_model: Annotated[
         bool, typer.Option(help="Train the same decoder without z as well, to measure against.", rich_help_panel="Reading text")
     ] = True,
+    track: Track = None,
 ) -> None:
     """Look at DATA, pick a recipe if none is named, train, and leave a run folder.
 
@@ -117,7 +125,8 @@ def train(
     from vaeworks.runs import train_run
 
     overrides = [*(set_ or []), *([f"training.epochs={epochs}"] if epochs else [])]
-    folder = out or Path("runs") / (Path(data).resolve().stem if Path(data).exists() else data.replace(":", "-"))
+    named = re.sub(r"[^\w.\-]+", "-", data.removeprefix("hf://")).strip("-.")
+    folder = out or Path("runs") / (Path(data).resolve().stem if Path(data).exists() else named)
     options = data_options(
         seed=seed,
         size=size,
@@ -158,6 +167,7 @@ def train(
             progress=progress,
             checkpoint_seconds=checkpoint_seconds,
             language_model=language_model,
+            track=track or (),
             command=_command(sys.argv),
         )
     report = {
