@@ -7,6 +7,7 @@ import sys
 import typer
 
 from vaeworks.cli import filling, inspecting, learning, scoring, using
+from vaeworks.cli.verb import dress
 from vaeworks.errors import VaeworksError
 
 __all__ = ["app", "main"]
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 for room in (learning, using, filling, scoring, inspecting):
     room.add_to(app)
+dress(app)
 
 
 def main() -> None:

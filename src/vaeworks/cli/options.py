@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaeworks.cli.completing import data_sources, run_folders
 from vaeworks.errors import ArtifactError, VaeworksError
 
 if TYPE_CHECKING:
@@ -25,13 +26,16 @@ __all__ = [
     "as_learned", "counter", "data_options", "destination", "emit", "open_model", "output_path", "say", "seed_of", "wishes",
 ]  # fmt: skip
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as left by [bold]vae train[/].", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, as left by [bold]vae train[/].", show_default=False, autocompletion=run_folders)
+]
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
         help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images or sounds, a .txt, .csv, .parquet, .jsonl, .h5ad, .npy, .npz or idx file, "
         "or hf://org/name, a data set of the Hugging Face hub (extra: datasets).",
+        autocompletion=data_sources,
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
@@ -77,7 +81,9 @@ Split = Annotated[str | None, typer.Option(help="train, validation, test or all.
 
 
 _TEXT, _SOUND = "Reading text", "Reading sounds"
-Kind = Annotated[str | None, typer.Option("--kind", help="image, text, audio or table.", show_default="told by the files")]
+Kind = Annotated[
+    str | None, typer.Option("--kind", help="image, text, audio or table.", show_default="told by the files", rich_help_panel="Reading data")
+]
 By = Annotated[str | None, typer.Option(help="An item is a line, paragraph or file.", show_default="a line", rich_help_panel=_TEXT)]
 Column = Annotated[
     list[str] | None,
