@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -154,11 +155,14 @@ def test_wandb_writes_its_run_offline_and_goes_on_with_it(tmp_path: Path, monkey
         monkeypatch.setenv(name, value if name == "WANDB_MODE" else str(tmp_path / value))
     small(tmp_path / "run", track=["wandb"])
     identity = json.loads((tmp_path / "run" / "track.json").read_text())["wandb"]["id"]
-    records = _records(next((tmp_path / "run" / "wandb").glob(f"offline-run-*-{identity}/*.wandb")))
+    file, end = next((tmp_path / "run" / "wandb").glob(f"offline-run-*-{identity}/*.wandb")), time.monotonic() + 60
+    while not (records := _records(file)) or not any("samples.path" in item for item in records):  # a process of the library's own writes it
+        assert time.monotonic() < end, "the run was not written"
+        time.sleep(0.1)
     lines = lines_of(tmp_path / "run")
     told = [item for item in records if "validation_elbo" in item]
     assert [(int(item["step"]), float(item["validation_elbo"])) for item in told] == [(line["step"], line["validation_elbo"]) for line in lines]
-    assert any("samples.path" in item and "reconstructions.path" in item and "latent.path" in item for item in records)
+    assert any("reconstructions.path" in item and "latent.path" in item for item in records)
     said: list[str] = []
     small(tmp_path / "run", track=["wandb"], resume=True, recipe=None, overrides=[], say=said.append)
     assert json.loads((tmp_path / "run" / "track.json").read_text())["wandb"]["id"] == identity
