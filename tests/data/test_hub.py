@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import soundfile
 from PIL import Image
 
 from vaeworks.data import Options, open_data, read_items
-from vaeworks.data.hub import Address, address_of
+from vaeworks.data.hub import Address, absolute, address_of
 from vaeworks.data.tables import frame_of
 from vaeworks.data.texts import read_gapped
 from vaeworks.errors import DataError, VaeworksError
@@ -63,6 +64,22 @@ def test_addresses(text: str, address: tuple[Any, ...]) -> None:
 def test_what_is_no_address_is_told(text: str) -> None:
     with pytest.raises(DataError, match="is no address of a data set: write hf://org/name"):
         address_of(text)
+
+
+def test_a_folder_is_found_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("hf://./here:test") == f"hf://{tmp_path}/here:test"
+    assert absolute("hf://org/name:test") == "hf://org/name:test"
+    assert absolute("digits") == "digits"
+
+
+def test_the_command_downloads_nothing_unasked(vae: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAEWORKS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    done = vae("train", "hf://ylecun/mnist")
+    assert done.code == 2
+    assert done.err.startswith("Error: hf://ylecun/mnist is not on this machine")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from vaeworks.data.raw import TEST, TRAIN, VALIDATION
 from vaeworks.errors import DataError, VaeworksError
 
-__all__ = ["PARTS", "SCHEME", "Address", "Streams", "address_of", "is_object", "open_streams"]
+__all__ = ["PARTS", "SCHEME", "Address", "Streams", "absolute", "address_of", "is_object", "open_streams"]
 
 SCHEME: Final = "hf://"
 PARTS: Final = {
@@ -75,6 +75,12 @@ def address_of(text: str) -> Address:
             f"{text!r} is no address of a data set: write hf://org/name, hf://org/name/config or hf://org/name:split, such as hf://ylecun/mnist"
         )
     return Address(text, found["name"], found["config"], found["revision"], found["split"])
+
+
+def absolute(text: str) -> str:
+    """``text``; where it is the address of a folder, the one that says where the folder is from everywhere."""
+    address = address_of(text) if text.startswith((f"{SCHEME}.", f"{SCHEME}~")) else None
+    return text if address is None else f"{SCHEME}{Path(address.name).resolve()}{f':{address.split}' if address.split else ''}"
 
 
 def open_streams(source: Any) -> Streams:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vaeworks.data import Options, Source
+from vaeworks.data.hub import absolute
 from vaeworks.errors import ArtifactError
 from vaeworks.files import replace_file
 
@@ -40,7 +41,7 @@ class Begun:
         name = None
         if isinstance(source, str | Path):
             path = Path(source).expanduser()
-            name = str(path.resolve()) if path.exists() else str(source)
+            name = str(path.resolve()) if path.exists() else absolute(str(source))
         plain = Options()
         told = {key: getattr(options, key) for key in TOLD if getattr(options, key) != getattr(plain, key)}
         return cls(seed, data, name, {key: str(Path(v).resolve()) if isinstance(v, Path) else v for key, v in told.items()})
