@@ -171,7 +171,7 @@ def two_sample(use: LatentUse, *, seed: int = 0) -> TwoSample | None:
     table = torch.cat(features, 1)
     table = (table - table.mean(0)) / table.std(0).clamp_min(1e-9)
     labels = np.repeat([1, 0], len(ours))
-    guess = cross_val_predict(LogisticRegression(C=0.01, max_iter=200), table.numpy(), labels, cv=5, method="decision_function")
+    guess = cross_val_predict(LogisticRegression(C=0.01, solver="newton-cholesky"), table.numpy(), labels, cv=5, method="decision_function")
     worst = int(shifts.argmax())
     return TwoSample(float(roc_auc_score(labels, guess)), float(shifts[worst]), worst + first, float(ratios.max()), float(ratios.min()))
 

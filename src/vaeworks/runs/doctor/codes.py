@@ -10,7 +10,7 @@ from vaeworks.distributions.tokens import through_end
 from vaeworks.evaluation import ACTIVE_VARIANCE, item_batches
 from vaeworks.evaluation.figures import hidden
 from vaeworks.evaluation.importance import log_prob
-from vaeworks.evaluation.latent_use import components, two_sample
+from vaeworks.evaluation.latent_use import components, latent_use, two_sample
 from vaeworks.reporting import Examined, Finding
 from vaeworks.runs.doctor.patient import Patient
 from vaeworks.trace import Batch
@@ -157,10 +157,11 @@ def mixture(patient: Patient) -> Examined:
         return Examined(name, "The prior is no mixture.")
     if use is None:
         return Examined(name, patient.unread)
-    first = use.classes
-    found = components(patient.model.vae, use.drawn[:, first:], use.context if patient.model.vae.prior.context_size else None)
+    if patient.learned is not None and len(patient.learned) > len(use.drawn):  # the more, the more components can have one
+        use = latent_use(patient.model.vae, patient.learned, patient.model.schema, seed=patient.seed, device=patient.model.device)
+    found = components(patient.model.vae, use.drawn[:, use.classes :], use.context if patient.model.vae.prior.context_size else None)
     if found is None:
-        return Examined(name, f"Not measured: {len(use.drawn)} held-out items are too few for its components.")
+        return Examined(name, f"Not measured: {len(use.drawn)} items are too few for its components.")
     told = f"{found.used} of {found.count} components have items, as many as {found.effective:.1f} even ones"
     figures = {"components": float(found.count), "used": float(found.used), "effective": found.effective}
     dead = found.used < found.count / 2 or found.effective < 1.5

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from vaeworks.data import Items
 from vaeworks.distributions import Factorised
+from vaeworks.distributions.columns import Columns
 from vaeworks.distributions.tokens import UNKNOWN
 from vaeworks.evaluation import item_batches
 from vaeworks.evaluation.figures import hidden
 from vaeworks.likelihoods.base import ScaledLikelihood
+from vaeworks.likelihoods.table import BEND
 from vaeworks.model import AudioSchema, ImageSchema, Schema, TableSchema, TextSchema
 from vaeworks.reporting import Examined, Finding
 from vaeworks.runs.doctor.fit import bounds
@@ -134,11 +136,15 @@ def _each_scale(patient: Patient) -> tuple[float, float] | None:
     """Where every coordinate of an item has a scale of its own: the least log scale over held-out items, and the share at its bound."""
     knobs = patient.model.recipe["likelihood"]
     likelihood: Any = patient.model.vae.decoder.likelihood
-    if not (knobs.get("scale_kind") == "pixel" or knobs.get("per_pixel")) or patient.held_out is None or not len(patient.held_out):
+    if not (knobs.get("scale_kind") in {"pixel", "row"} or knobs.get("per_pixel")) or patient.held_out is None or not len(patient.held_out):
         return None
     batch = next(item_batches(hidden(patient.held_out[:50], patient.model.schema), patient.model.schema, 50, patient.seed)).to(patient.model.device)
     p = patient.model.vae(batch, 1).x
     base = p.base if isinstance(p, Factorised) else None
+    if isinstance(base, Columns):  # of a table: columns of numbers, each about the start of its own
+        starts = [(group, part) for (_, group), part in zip(base.groups, likelihood.parts, strict=True) if hasattr(group, "log_scale")]
+        above = torch.cat([(group.log_scale - part.log_scale).flatten() for group, part in starts]) if starts else None
+        return None if above is None else (float(torch.cat([g.log_scale.flatten() for g, _ in starts]).min()), float((above < -BEND + 0.05).double().mean()))
     scale = getattr(base, "log_scale", None)
     if scale is None and isinstance(getattr(base, "scale", None), Tensor):
         scale = base.scale.log()  # type: ignore[union-attr]
@@ -173,13 +179,13 @@ def ranges(patient: Patient) -> Examined:
         ours, theirs = bounds(patient, patient.own), bounds(patient, items)
         far = float((ours.mean() - theirs.mean()) / ours.std().clamp_min(1e-9))
         figures["foreign"] = far
-        told += f"; their ELBO is {float(theirs.mean()):.2f} nats, that of the run's own held-out items {float(ours.mean()):.2f}"
+        told += f"; their bound on log p(x) is {float(theirs.mean()):.2f} nats, that of the run's own held-out items {float(ours.mean()):.2f}"
         if far > FOREIGN:
             found.append(
                 Finding(
                     "data of another kind",
                     True,
-                    f"the ELBO of these items is {float(theirs.mean()):.2f} nats, that of the run's own held-out items {float(ours.mean()):.2f}: {far:.1f} times their spread.",
+                    f"the bound on log p(x) of these items is {float(theirs.mean()):.2f} nats, that of the run's own held-out items {float(ours.mean()):.2f}: {far:.1f} times their spread.",
                     "These items are not like those that the model learned from.",
                     "Score them one by one to see which, or train on data that hold their kind.",
                     (patient.verb("score", "DATA -o scores.parquet --fdr 0.05"),),
