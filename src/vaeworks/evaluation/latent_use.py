@@ -144,7 +144,7 @@ class TwoSample:
     """The largest and the smallest ratio of the standard deviation of items' codes to that of the prior's."""
 
 
-def two_sample(use: LatentUse, *, seed: int = 0) -> TwoSample | None:
+def two_sample(use: LatentUse) -> TwoSample | None:
     """A logistic classifier on standardised coordinates, their squares and, of up to 24, their products, with the context beside them (after Lopez-Paz & Oquab 2017,
     arXiv:1610.06545); None for fewer than 20 items."""
     import numpy as np

@@ -14,12 +14,13 @@ from vaeworks.reporting.heatmaps import heat_map_sheet
 from vaeworks.reporting.latent_map import latent_map, quantile_grid
 from vaeworks.reporting.pictures import Pictures, grid, png, rows, save_png
 from vaeworks.reporting.report import Report, render, save_report
+from vaeworks.reporting.sections import Dimensions
 from vaeworks.reporting.sounds import Sounds
 from vaeworks.reporting.texts import Texts
 
 __all__ = [
-    "EXHIBITS", "Diagnosis", "Examined", "Exhibit", "Finding", "Pictures", "Report", "Rows", "Sounds", "Texts", "column_charts", "exhibit", "grid", "heat_map_sheet", "latent_map", "png",
-    "quantile_grid", "render", "rows", "save_png", "save_report", "write_frame",
+    "EXHIBITS", "Diagnosis", "Dimensions", "Examined", "Exhibit", "Finding", "Pictures", "Report", "Rows", "Sounds", "Texts", "column_charts",
+    "exhibit", "grid", "heat_map_sheet", "latent_map", "png", "quantile_grid", "render", "rows", "save_png", "save_report", "write_frame",
 ]  # fmt: skip
 
 EXHIBITS: dict[str, type[Exhibit[Any]]] = {"image": Pictures, "text": Texts, "audio": Sounds, "table": Rows}

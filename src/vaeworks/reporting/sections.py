@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from vaeworks.reporting.charts import bars, curves
 
-__all__ = ["curve_section", "dimension_section", "figure_section", "headline", "prose", "reproduction", "section"]
+__all__ = ["Dimensions", "curve_section", "dimension_section", "figure_section", "headline", "prose", "reproduction", "section"]
 
 NAMES = {
     "log_px": "log p(x)",
@@ -98,21 +99,51 @@ def _figure_row(name: str, figure: Mapping[str, Any]) -> str:
     return f"<tr>{first}<td>{_value(figure['value'])}</td><td>{spread}</td><td>{escape(figure['unit'])}</td></tr>"
 
 
-def dimension_section(kl: Sequence[float]) -> str:
-    """KL of every latent dimension, largest first."""
-    if len(kl) < 2:
+@dataclass(frozen=True)
+class Dimensions:
+    """What is known of D latent dimensions."""
+
+    activity: Sequence[float] | None
+    """Variance of the posterior mean over items."""
+    kl: Sequence[float] | None
+    """Nats; None where they cannot be told apart by dimension."""
+    first: int = 0
+    """Numbers of the code before them."""
+
+
+def dimension_section(dimensions: Dimensions) -> str:
+    """KL and activity of every latent dimension, in the order of the KL, or else of the activity, largest first."""
+    kl, activity = dimensions.kl, dimensions.activity
+    leading = kl if kl else activity
+    if leading is None or len(leading) < 2:
         return ""
-    idle = sum(value < 0.01 for value in kl)
-    tail = f" {idle} of them carr{'ies' if idle == 1 else 'y'} less than 0.01 nats: nothing." if idle else ""
-    text = f"<p>How many nats each of the {len(kl)} latent dimensions carries about an item, largest first; {sum(kl):.2f} in all.{tail}</p>"
-    chart = bars(
-        sorted(kl, reverse=True),
-        label=f"Bar chart of the KL divergence of {len(kl)} latent dimensions, from {max(kl):.2f} to {min(kl):.2f} nats.",
-        x_label="latent dimension, sorted",
+    order = sorted(range(len(leading)), key=lambda d: -leading[d])
+    names = [f"z{d + 1 + dimensions.first}" for d in order]
+    text, charts = [], []
+    if kl:
+        idle = sum(value < 0.01 for value in kl)
+        tail = f" {idle} of them carr{'ies' if idle == 1 else 'y'} less than 0.01 nats: nothing." if idle else ""
+        text.append(f"How many nats each of the {len(kl)} latent dimensions carries about an item, largest first; {sum(kl):.2f} in all.{tail}")
+        charts.append(("KL divergence, nats", [kl[d] for d in order]))
+    if activity is not None:
+        active = sum(value > 0.01 for value in activity)
+        text.append(
+            f"Activity is how much the mean of a code varies from item to item; {active} of {len(activity)} dimensions are active, with a variance above 0.01."
+            + ("" if kl else " This model's KL cannot be told apart by dimension.")
+        )
+        charts.append(("Activity, variance of the mean", [activity[d] for d in order]))
+    drawn = "".join(
+        f"<figure><figcaption>{caption}</figcaption>"
+        + bars(
+            values,
+            label=f"Bar chart of {caption} of {len(values)} latent dimensions, from {max(values):.2f} to {min(values):.2f}.",
+            x_label=f"latent dimension: {names[0]} first, {names[-1]} last",
+            names=names,
+        )
+        + "</figure>"
+        for caption, values in charts
     )
-    return section(
-        "dimensions", "KL per latent dimension", f'{text}<figure class="single">{chart}<figcaption class="quiet">nats</figcaption></figure>'
-    )
+    return section("dimensions", "Latent dimensions", f'{"".join(f"<p>{line}</p>" for line in text)}<div class="charts">{drawn}</div>')
 
 
 def reproduction(command: str, recipe: str, versions: Mapping[str, str]) -> str:

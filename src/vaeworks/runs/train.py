@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,12 @@ from vaeworks.runs.begun import Begun, begun
 from vaeworks.runs.budget import evaluation_budget
 from vaeworks.runs.calibration import FILE as CALIBRATION
 from vaeworks.runs.calibration import calibrate, save_calibration
+from vaeworks.runs.doctor import Patient, diagnose
 from vaeworks.runs.language_model import load_language_model, train_language_model
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import show
+from vaeworks.runs.story import FILE as STORY
+from vaeworks.runs.story import Story
 from vaeworks.training import History, Progress, choose_device, threads_for
 
 __all__ = ["Run", "plan_recipe", "train", "train_run"]
@@ -45,7 +50,7 @@ VAES_SHARE = 0.6
 TEMPORARY = (".*.tmp", "checkpoint/.*.tmp")
 """Files whose writing was killed."""
 STALE = (
-    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png", "columns.png", CALIBRATION,
+    CHECKPOINT, STORY, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png", "columns.png", CALIBRATION,
     "samples.png", "samples.txt", "samples.csv", "samples/*.wav", "samples/sheet.png",
     "reconstructions.png", "reconstructions.txt", "reconstructions.csv", "reconstructions/*.wav", "reconstructions/sheet.png",
     "language-model.safetensors", "language-model/checkpoint/state.safetensors", "language-model/metrics.jsonl", "language-model/tensorboard/events.out.tfevents.*",
@@ -157,10 +162,8 @@ def train_run(
     figures = model.evaluate(items, samples, seed=seed, found=found)
     run = Run(model, data, history, figures, folder, choices)
     if folder is not None:
-        if model.calibration is not None:
-            save_calibration(folder, model.calibration)
-        replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
-        show(run.model, folder, held_out, data.notes, choices, history.lines, history.best_step, figures, command or _command(source, folder, made))
+        told = Story(data.notes, choices, command or _command(source, folder, made), history.best_step, _ending(history), _versions(seed, facts))
+        _leave(run, folder, held_out, replace(told, lines=tuple(history.lines)), source, seed)
     return run
 
 
@@ -246,6 +249,28 @@ def _ending(history: History) -> str:
     }[history.ended]
     skipped = f"; {history.skipped} steps skipped for not being finite" if history.skipped else ""
     return f"Training {how} after {history.steps} steps and {history.seconds:.0f} s; the weights of step {history.best_step} are kept{skipped}."
+
+
+def _leave(run: Run, folder: Path, held_out: Items, told: Story, source: Source, seed: int) -> None:
+    """Everything in the folder that is made once the model is trained."""
+    model, figures = run.model, run.figures
+    if model.calibration is not None:
+        save_calibration(folder, model.calibration)
+    replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
+    told.write(folder)
+    patient = Patient.after(model, folder, told, figures, run.data.train, held_out, str(source) if isinstance(source, str | Path) else "", seed)
+    show(model, folder, held_out, told, figures, diagnose(patient), patient.use)
+
+
+def _versions(seed: int, facts: Begun) -> dict[str, str]:
+    """What a run depends on beside its recipe."""
+    return {
+        "vaeworks": metadata.version("vaeworks"),
+        "torch": torch.__version__,
+        "Python": platform.python_version(),
+        "seed": str(seed),
+        "fingerprint of the training items": facts.data,
+    }
 
 
 def _command(source: Source, folder: Path, recipe: Recipe) -> str:

@@ -73,7 +73,11 @@ def _against_collapse(patient: Patient) -> tuple[str, ...]:
         cures.append(patient.again("objective.beta=1"))
     free = ["objective.beta=1"] if float(objective.get("beta") or 1) > 1 else []
     free += ["objective.free_bits=0.25"] if "free_bits" in objective else ["objective.kind=elbo", "objective.free_bits=0.25"]
-    cures += [patient.again(*free), patient.again("training.pretrain=0.2"), patient.again("objective.schedule.kind=linear", "objective.schedule.fraction=0.3")]
+    cures += [
+        patient.again(*free),
+        patient.again("training.pretrain=0.2"),
+        patient.again("objective.schedule.kind=linear", "objective.schedule.fraction=0.3"),
+    ]
     return tuple(command for cure in cures for command in cure)[:3]
 
 
@@ -111,7 +115,10 @@ def decoder_use(patient: Patient) -> Examined:
                 f"{told}.",
                 "The bound would be higher without any code: the decoder does not use on new items what the encoder writes.",
                 "Train on more data or for longer" + (", with fewer free bits." if free else "."),
-                (*(patient.again(f"objective.free_bits={free / 2:g}") if free else ()), *patient.again(f"latent_size={max(2, patient.model.recipe['latent_size'] // 2)}")),
+                (
+                    *(patient.again(f"objective.free_bits={free / 2:g}") if free else ()),
+                    *patient.again(f"latent_size={max(2, patient.model.recipe['latent_size'] // 2)}"),
+                ),
             )
         )
     return Examined(name, f"{told[:1].upper() + told[1:]}.", figures, tuple(found))
@@ -122,7 +129,7 @@ def prior_match(patient: Patient) -> Examined:
     name, use = "prior", patient.use
     if use is None:
         return Examined(name, patient.unread)
-    tested = two_sample(use, seed=patient.seed)
+    tested = two_sample(use)
     if tested is None:
         return Examined(name, f"Not measured: {len(use.drawn)} held-out items are too few to compare with the prior.")
     apart = (
@@ -135,7 +142,9 @@ def prior_match(patient: Patient) -> Examined:
     if tested.auroc > TOLD_APART:
         fits = patient.model.schema.context != "partial-label"
         point = patient.model.point
-        cures = (patient.verb("fit-prior", "--kind gmm"), patient.verb("fit-prior", "--kind realnvp")) if fits else patient.again("prior.kind=realnvp")
+        cures = (
+            (patient.verb("fit-prior", "--kind gmm"), patient.verb("fit-prior", "--kind realnvp")) if fits else patient.again("prior.kind=realnvp")
+        )
         found.append(
             Finding(
                 "prior mismatch",
@@ -143,7 +152,9 @@ def prior_match(patient: Patient) -> Examined:
                 f"{told} (0.5 would be chance); {apart}.",
                 "Items have their codes where the prior seldom draws, so that samples come from places that the decoder hardly knows"
                 + (": a plain autoencoder has no prior to speak of until one is fitted to its codes." if point else "."),
-                "Fit a prior to the codes as they are; the encoder and the decoder stay." if fits else "Train with a prior that learns where codes lie.",
+                "Fit a prior to the codes as they are; the encoder and the decoder stay."
+                if fits
+                else "Train with a prior that learns where codes lie.",
                 cures,
             )
         )
@@ -208,7 +219,11 @@ def sample_scores(patient: Patient) -> Examined:
     told = f"log p(x) of drawn items is {drawn:.2f} nats on average, of held-out ones {mean:.2f}, with a spread of {spread:.2f} over items"
     found = []
     if math.isfinite(far) and abs(far) > FAR and len(theirs) >= 20:
-        more = "more probable to the model than real ones: it is surer of its own than of the data" if far > 0 else "stranger to the model than real ones"
+        more = (
+            "more probable to the model than real ones: it is surer of its own than of the data"
+            if far > 0
+            else "stranger to the model than real ones"
+        )
         found.append(
             Finding(
                 "samples unlike items",

@@ -144,7 +144,11 @@ def _each_scale(patient: Patient) -> tuple[float, float] | None:
     if isinstance(base, Columns):  # of a table: columns of numbers, each about the start of its own
         starts = [(group, part) for (_, group), part in zip(base.groups, likelihood.parts, strict=True) if hasattr(group, "log_scale")]
         above = torch.cat([(group.log_scale - part.log_scale).flatten() for group, part in starts]) if starts else None
-        return None if above is None else (float(torch.cat([g.log_scale.flatten() for g, _ in starts]).min()), float((above < -BEND + 0.05).double().mean()))
+        return (
+            None
+            if above is None
+            else (float(torch.cat([g.log_scale.flatten() for g, _ in starts]).min()), float((above < -BEND + 0.05).double().mean()))
+        )
     scale = getattr(base, "log_scale", None)
     if scale is None and isinstance(getattr(base, "scale", None), Tensor):
         scale = base.scale.log()  # type: ignore[union-attr]
@@ -157,9 +161,13 @@ def _each_scale(patient: Patient) -> tuple[float, float] | None:
 def ranges(patient: Patient) -> Examined:
     """Whether items lie where the training items did, and whether a few extremes have squeezed the rest."""
     name, schema, items = "range of the data", patient.model.schema, patient.held_out
-    found = list(_squeezed(patient, schema))
+    found = list(_squeezed(schema))
     for note in patient.notes:
-        found.append(Finding("data unlike the schema", False, note, "Some of it is none that the model knows, and was left out or changed.", "Look at these items."))
+        found.append(
+            Finding(
+                "data unlike the schema", False, note, "Some of it is none that the model knows, and was left out or changed.", "Look at these items."
+            )
+        )
     if items is None or not len(items):
         return Examined(name, patient.unread, findings=tuple(found))
     share, what, cure = _stray(items, schema)
@@ -194,7 +202,7 @@ def ranges(patient: Patient) -> Examined:
     return Examined(name, f"{told[:1].upper() + told[1:]}.", figures, tuple(found))
 
 
-def _squeezed(patient: Patient, schema: Schema) -> tuple[Finding, ...]:
+def _squeezed(schema: Schema) -> tuple[Finding, ...]:
     """Real pictures are scaled by their least and greatest value: one that is far out leaves the rest no room."""
     if not (isinstance(schema, ImageSchema) and schema.levels == 0 and schema.std < FLAT):
         return ()
@@ -214,7 +222,11 @@ def _stray(items: Items, schema: Schema) -> tuple[float, str, str]:
     if isinstance(schema, TextSchema):
         tokens = items.values
         own = tokens > 0
-        return float(((tokens == UNKNOWN) & own).sum() / own.sum().clamp_min(1)), "tokens are unknown to the model", "Train on text with these characters, or with --tokenizer bytes."
+        return (
+            float(((tokens == UNKNOWN) & own).sum() / own.sum().clamp_min(1)),
+            "tokens are unknown to the model",
+            "Train on text with these characters, or with --tokenizer bytes.",
+        )
     if isinstance(schema, AudioSchema):
         loud = items.values.abs() >= 32760
         here = items.values != 0
@@ -235,5 +247,9 @@ def _stray(items: Items, schema: Schema) -> tuple[float, str, str]:
         return float(beyond.sum() / total), f"numbers lie beyond those of training{of}", "Check their units, or train on rows that hold such values."
     if isinstance(schema, ImageSchema) and schema.levels == 0:
         x = schema.to_x(items.values)
-        return float(((x < -0.02) | (x > 1.02)).double().mean()), f"values lie outside {schema.low:g} .. {schema.high:g}", "Check their units, or train on data that hold such values."
+        return (
+            float(((x < -0.02) | (x > 1.02)).double().mean()),
+            f"values lie outside {schema.low:g} .. {schema.high:g}",
+            "Check their units, or train on data that hold such values.",
+        )
     return 0.0, "values lie outside the levels of training", ""

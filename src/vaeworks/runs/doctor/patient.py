@@ -13,6 +13,7 @@ from typing import Any
 
 from vaeworks.data import Items
 from vaeworks.errors import DataError, VaeworksError
+from vaeworks.evaluation import Figures
 from vaeworks.evaluation.latent_use import LatentUse, latent_use
 from vaeworks.recipes import build_objective, build_trainer, parse_recipe
 from vaeworks.runs.begun import held_out_of
@@ -55,6 +56,22 @@ class Patient:
     notes: Sequence[str] = ()
     """What was noticed while items were read."""
     seed: int = 0
+
+    @classmethod
+    def after(cls, model: Model, run: Path, story: Story, figures: Figures, learned: Items, held_out: Items, data: str, seed: int) -> Patient:
+        """One that has just been trained."""
+        return cls(
+            model,
+            _some(held_out),
+            _some(learned),
+            lines=story.lines,
+            best_step=story.best_step,
+            figures=figures.to_json(),
+            run=run,
+            command=story.command,
+            data=data,
+            seed=seed,
+        )
 
     @functools.cached_property
     def use(self) -> LatentUse | None:

@@ -47,7 +47,11 @@ def histogram_log_prob(x: Tensor, seen: Tensor, levels: int) -> Tensor:
     index = level.clamp(0, bins - 1).long()
     counts = torch.full((flat.shape[1], bins), 0.5, dtype=torch.float64)
     counts.scatter_add_(1, index.T, here.T.double())
-    widths = torch.bincount(torch.arange(levels) * bins // levels, minlength=bins).double() if levels else torch.full((bins,), 1 / bins, dtype=torch.float64)
+    widths = (
+        torch.bincount(torch.arange(levels) * bins // levels, minlength=bins).double()
+        if levels
+        else torch.full((bins,), 1 / bins, dtype=torch.float64)
+    )
     log_p = (counts / counts.sum(1, keepdim=True) / widths).log()
     return log_p.gather(1, index.T).T.masked_fill(~here, 0).sum(1)
 
