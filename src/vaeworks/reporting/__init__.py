@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vaeworks.model import Schema
 from vaeworks.reporting.column_charts import column_charts
-from vaeworks.reporting.exhibits import Exhibit
+from vaeworks.reporting.exhibits import Exhibit, Remains
 from vaeworks.reporting.findings import Diagnosis, Examined, Finding
 from vaeworks.reporting.frames import Rows, write_frame
 from vaeworks.reporting.heatmaps import heat_map_sheet
@@ -19,7 +19,7 @@ from vaeworks.reporting.sounds import Sounds
 from vaeworks.reporting.texts import Texts
 
 __all__ = [
-    "EXHIBITS", "Diagnosis", "Dimensions", "Examined", "Exhibit", "Finding", "Pictures", "Report", "Rows", "Sounds", "Texts", "column_charts",
+    "EXHIBITS", "Diagnosis", "Dimensions", "Examined", "Exhibit", "Finding", "Pictures", "Remains", "Report", "Rows", "Sounds", "Texts", "column_charts",
     "exhibit", "grid", "heat_map_sheet", "latent_map", "png", "quantile_grid", "render", "rows", "save_png", "save_report", "write_frame",
 ]  # fmt: skip
 

@@ -80,7 +80,7 @@ def _finding(finding: Finding) -> str:
     kind, word = ("problem", "Problem") if finding.problem else ("note", "Note")
     commands = "".join(f'<pre tabindex="0"><code>{escape(command)}</code></pre>' for command in finding.commands)
     return (
-        f'<div class="finding {kind}"><h3><span class="tag">{word}</span> {escape(finding.name)}</h3>'
+        f'<div class="finding {kind}"><h3><span class="tag">{word}</span>{escape(finding.name[:1].upper() + finding.name[1:])}</h3>'
         f'<p>{escape(finding.meaning)}</p><p class="quiet">Measured: {escape(finding.measured)}</p><p>{escape(finding.cure)}</p>{commands}</div>'
     )
 

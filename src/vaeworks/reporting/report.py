@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vaeworks.evaluation import Figures
 from vaeworks.files import replace_file
-from vaeworks.reporting.exhibits import Exhibit
+from vaeworks.reporting.exhibits import Exhibit, Remains
 from vaeworks.reporting.findings import Diagnosis, findings_html
 from vaeworks.reporting.pictures import picture_html
 from vaeworks.reporting.sections import Dimensions, curve_section, dimension_section, figure_section, headline, prose, reproduction, section
@@ -77,7 +77,7 @@ class Report:
     best_step: int | None = None
     figures: Figures | Mapping[str, Any] | None = None
     """Figures, or what ``Figures.to_json`` gave."""
-    exhibits: Mapping[str, Exhibit[Any] | Image | Figure | bytes] = field(default_factory=dict)
+    exhibits: Mapping[str, Exhibit[Any] | Remains | Image | Figure | bytes] = field(default_factory=dict)
     """By name, in the order shown: samples, reconstructions, interpolation, latent or any other; bytes are a PNG file."""
     diagnosis: Diagnosis | None = None
     """What the doctor found."""
@@ -86,6 +86,8 @@ class Report:
     recipe_toml: str = ""
     command: str = ""
     """The command that made this run."""
+    again: str = ""
+    """The command that makes this page."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,7 +106,7 @@ def render(report: Report) -> str:
         *(_exhibit_section(name, shown, budget) for name, shown in report.exhibits.items()),
         figure_section(figures),
         dimension_section(report.dimensions or Dimensions(None, kl)),
-        reproduction(report.command, report.recipe_toml, report.versions),
+        reproduction(report.command, report.recipe_toml, report.versions, report.again),
     ]
     template = Template(files("vaeworks.reporting").joinpath("report.html").read_text("utf-8"))
     return template.substitute(title=escape(report.title), content="\n".join(part for part in content if part))
@@ -115,8 +117,8 @@ def save_report(report: Report, path: Path | str) -> None:
     replace_file(Path(path), render(report).encode("utf-8", "backslashreplace"))  # file names need not be text
 
 
-def _exhibit_section(name: str, shown: Exhibit[Any] | Image | Figure | bytes, budget: int) -> str:
+def _exhibit_section(name: str, shown: Exhibit[Any] | Remains | Image | Figure | bytes, budget: int) -> str:
     words = name.replace("_", " ")
     heading, caption, alternative = KNOWN.get(name, (words[:1].upper() + words[1:], "", f"{words}."))
-    content = shown.html(alternative, budget) if isinstance(shown, Exhibit) else picture_html(shown, alternative, budget)
+    content = shown.html(alternative, budget) if isinstance(shown, Exhibit | Remains) else picture_html(shown, alternative, budget)
     return section(name, heading, (f"<p>{escape(caption)}</p>" if caption else "") + content)

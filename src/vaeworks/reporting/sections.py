@@ -25,6 +25,7 @@ CURVES = {
     "elbo": "Evidence lower bound (ELBO): higher is better",
     "log_likelihood": "Log-likelihood E[log p(x | z)]: how well items are rebuilt",
     "kl": "KL divergence: how much the codes tell about the items",
+    "loss": "Loss, what training minimises: lower is better",
 }
 
 
@@ -54,6 +55,8 @@ def curve_section(lines: Sequence[Mapping[str, Any]], best_step: int | None) -> 
     """A chart for every quantity that was validated: on validation items, and on training batches where recorded."""
     names = list(dict.fromkeys(key.removeprefix("validation_") for line in lines for key in line if key.startswith("validation_")))
     names.sort(key=lambda name: list(CURVES).index(name) if name in CURVES else len(CURVES))
+    if all(math.isclose(-line.get("validation_loss", 0), line.get("validation_elbo", 1), rel_tol=1e-3) for line in lines):
+        names = [name for name in names if name != "loss"]  # which is the bound upside down
     charts = []
     for name in names:
         series = {
@@ -146,9 +149,10 @@ def dimension_section(dimensions: Dimensions) -> str:
     return section("dimensions", "Latent dimensions", f'{"".join(f"<p>{line}</p>" for line in text)}<div class="charts">{drawn}</div>')
 
 
-def reproduction(command: str, recipe: str, versions: Mapping[str, str]) -> str:
-    """The command, the recipe and the versions."""
-    parts = [f'<p>This command made the run:</p><pre tabindex="0"><code>{escape(command)}</code></pre>'] if command else []
+def reproduction(command: str, recipe: str, versions: Mapping[str, str], again: str = "") -> str:
+    """The command, that which makes the page ``again``, the recipe and the versions."""
+    told = (("This command made the run:", command), ("This one makes the page anew:", again))
+    parts = [f'<p>{words}</p><pre tabindex="0"><code>{escape(line)}</code></pre>' for words, line in told if line]
     if recipe:
         parts.append(
             f'<details><summary>The recipe, with every knob resolved</summary><pre tabindex="0"><code>{escape(recipe)}</code></pre></details>'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +41,8 @@ def show(model: Model, folder: Path, held_out: Items, story: Story, figures: Fig
     for name in ("columns", "latent"):
         if name in exhibits:
             save_png(exhibits[name], folder / f"{name}.png")
-    save_report(page(model, story, figures, exhibits, diagnosis, use), folder / "report.html")
+    made = page(model, story, figures, exhibits, diagnosis, use)
+    save_report(replace(made, again=f"vae report {shlex.quote(str(folder))}"), folder / "report.html")
 
 
 def page(

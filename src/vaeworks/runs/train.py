@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shlex
@@ -30,7 +29,7 @@ from vaeworks.recipes import (
     load_recipe,
     parse_recipe,
 )
-from vaeworks.runs.begun import Begun, begun
+from vaeworks.runs.begun import Begun, begun, fingerprint
 from vaeworks.runs.budget import evaluation_budget
 from vaeworks.runs.calibration import FILE as CALIBRATION
 from vaeworks.runs.calibration import calibrate, save_calibration
@@ -112,7 +111,7 @@ def train_run(
     for note in data.notes:
         say(note)
     made, choices = plan_recipe(data.schema, recipe, overrides)
-    facts = Begun.of(seed, _fingerprint(data.train), source, options)
+    facts = Begun.of(seed, fingerprint(data.train), source, options)
     stored = _resumed(folder, facts, made if recipe is not None or overrides else None) if folder is not None and resume else None
     if stored is not None:
         made, seed = stored
@@ -229,15 +228,6 @@ def _remove(folder: Path, *patterns: str) -> None:
     for pattern in patterns:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
-
-
-def _fingerprint(items: Items) -> str:
-    """A hash of the training items, in order, with what is missing of them and what generation is conditioned on."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (t for t in (items.values, items.observed, items.context) if t is not None):
-        digest.update(str(tuple(part.shape)).encode())
-        digest.update(part.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _ending(history: History) -> str:

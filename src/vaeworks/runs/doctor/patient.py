@@ -16,7 +16,7 @@ from vaeworks.errors import DataError, VaeworksError
 from vaeworks.evaluation import Figures
 from vaeworks.evaluation.latent_use import LatentUse, latent_use
 from vaeworks.recipes import build_objective, build_trainer, parse_recipe
-from vaeworks.runs.begun import held_out_of
+from vaeworks.runs.begun import begun, fingerprint, held_out_of
 from vaeworks.runs.model import Model
 from vaeworks.runs.story import Story, story_of
 
@@ -53,6 +53,8 @@ class Patient:
     """What it learned from, for commands."""
     absent: str = ""
     """Why there are no held-out items."""
+    changed: bool = False
+    """Whether the items that it learned from are no longer what they were."""
     notes: Sequence[str] = ()
     """What was noticed while items were read."""
     seed: int = 0
@@ -126,7 +128,7 @@ def _kept(words: list[str]) -> list[str]:
 
 def patient_of(model: Model, run: Path, data: str | None = None, seed: int = 0, **reading: Any) -> Patient:
     """The model in the folder ``run`` with what lies beside it, and with ``data``, or else what the run remembers of its own; ``reading`` are options that say how it is read."""
-    held_out, learned, own, absent, notes = None, None, None, "", list[str]()
+    held_out, learned, own, absent, changed, notes = None, None, None, "", False, list[str]()
     story = story_of(run)
     found = held_out_of(run)
     if data is not None:
@@ -139,7 +141,9 @@ def patient_of(model: Model, run: Path, data: str | None = None, seed: int = 0, 
         source, options = found
         given = {name: value for name, value in reading.items() if name == "data_dir" and value is not None}
         try:
-            learned = _some(model.items(source, replace(options, split="train", **given)))
+            whole = model.items(source, replace(options, split="train", **given))
+            facts = begun(run)
+            learned, changed = _some(whole), facts is not None and fingerprint(whole) != facts.data
             own = _some(read_held_out(model, source, replace(options, **given)))
         except DataError as error:
             absent = str(error)
@@ -156,6 +160,7 @@ def patient_of(model: Model, run: Path, data: str | None = None, seed: int = 0, 
         story.command,
         found[0] if found is not None else model.schema.source,
         absent,
+        changed,
         tuple(notes),
         seed,
     )
