@@ -68,7 +68,7 @@ def doctor(
     asked: dict[str, Any] = {"data_dir": data_dir, "split": split, "limit": limit}
     reading = {name: value for name, value in asked.items() if value is not None}
     if data is not None:
-        reading |= {"seed": chosen, **as_learned(run)}
+        reading |= as_learned(run)
     found = diagnose(patient_of(model, run, data, chosen, **reading))
     emit(found.to_json(), as_json, lambda: _lines(found))
 

@@ -134,7 +134,7 @@ def patient_of(model: Model, run: Path, data: str | None = None, seed: int = 0, 
     if data is not None:
         from vaeworks.data import Options
 
-        held_out = model.items(data, Options(say=notes.append, **reading))
+        held_out = model.items(data, Options(say=notes.append, seed=seed, **reading))
     elif found is None:
         absent = "it is not known what the run learned from"
     if found is not None:
