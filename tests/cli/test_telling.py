@@ -25,7 +25,20 @@ def sections(page: Path) -> list[str]:
     return re.findall(r'<section id="([^"]+)">', page.read_text("utf-8"))
 
 
-WHOLE = ["findings", "data", "choices", "training", "samples", "reconstructions", "traversals", "interpolation", "latent", "figures", "dimensions", "reproduce"]
+WHOLE = [
+    "findings",
+    "data",
+    "choices",
+    "training",
+    "samples",
+    "reconstructions",
+    "traversals",
+    "interpolation",
+    "latent",
+    "figures",
+    "dimensions",
+    "reproduce",
+]
 
 
 def test_training_leaves_the_whole_page(digits_run: Path) -> None:
