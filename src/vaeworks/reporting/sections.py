@@ -64,19 +64,23 @@ def curve_section(lines: Sequence[Mapping[str, Any]], best_step: int | None) -> 
             for label, key in (("one training batch", f"train_{name}"), ("validation", f"validation_{name}"))
         }
         title = CURVES.get(name, _name(name))
+        if max(map(len, series.values())) < 2:
+            continue
         chart = curves(series, label=f"Learning curve. {title}.", x_label="step", best=best_step)
         charts.append(f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>" if chart else "")
-    if not any(charts):
+    values = [value for line in lines for key, value in line.items() if key.startswith("validation_") and value is not None]
+    if not any(math.isfinite(value) for value in values):
         return ""
     last = lines[-1]
     facts = [f"{last['step']:,} steps"]
     facts += [f"{last['epoch']:g} epochs"] if "epoch" in last else []
     facts += [_duration(float(last["seconds"]))] if "seconds" in last else []
+    told = "Values are nats per item." if any(charts) else "Validation items were looked at too seldom to draw a curve."
     best = f" The weights of step {best_step:,}, the best on validation items, were kept." if best_step is not None else ""
     return section(
         "training",
         "Learning curves",
-        f'<p>Trained for {", ".join(facts)}.{best} Values are nats per item.</p><div class="charts">{"".join(charts)}</div>',
+        f"<p>Trained for {', '.join(facts)}.{best} {told}</p>" + (f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""),
     )
 
 
