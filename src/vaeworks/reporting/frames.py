@@ -38,7 +38,7 @@ class Rows(Exhibit[TableSchema]):
     suffixes = (".csv", ".parquet", ".tsv", ".jsonl")
 
     def frame(self, most: int | None = None) -> pl.DataFrame:
-        """All versions, the rows of an item side by side."""
+        """All versions, the rows of an item side by side; those of a version where they are a path."""
         import polars as pl
 
         count = len(self.last[:most])
@@ -50,7 +50,8 @@ class Rows(Exhibit[TableSchema]):
             frame.insert_column(0, pl.Series("version", [name] * count)).insert_column(0, pl.Series(item, range(count)))
             for name, frame in frames.items()
         ]
-        return pl.concat(marked, how="vertical_relaxed").sort(item, maintain_order=True)
+        together = pl.concat(marked, how="vertical_relaxed")
+        return together if self.in_order else together.sort(item, maintain_order=True)
 
     @property
     def schema_names(self) -> set[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vaeworks.data import Options, Source
+from vaeworks.data import Items, Options, Source
 from vaeworks.data.hub import absolute
 from vaeworks.errors import ArtifactError
 from vaeworks.files import replace_file
 
-__all__ = ["Begun", "begun", "data_of", "held_out_of"]
+__all__ = ["Begun", "begun", "data_of", "fingerprint", "held_out_of"]
 
 FILE = "run.json"
 TOLD = (
@@ -85,3 +86,12 @@ def data_of(folder: Path, data: str | None, described: str, options: Options) ->
     if data is not None:
         return data, options
     return held_out_of(folder) or (described, replace(options, split="test"))
+
+
+def fingerprint(items: Items) -> str:
+    """A hash of items, in order, with what is missing of them and what generation is conditioned on."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (t for t in (items.values, items.observed, items.context) if t is not None):
+        digest.update(str(tuple(part.shape)).encode())
+        digest.update(part.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import platform
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,16 @@ from vaeworks.recipes import (
     load_recipe,
     parse_recipe,
 )
-from vaeworks.runs.begun import Begun, begun
+from vaeworks.runs.begun import Begun, begun, fingerprint
 from vaeworks.runs.budget import evaluation_budget
 from vaeworks.runs.calibration import FILE as CALIBRATION
 from vaeworks.runs.calibration import calibrate, save_calibration
+from vaeworks.runs.doctor import Patient, diagnose
 from vaeworks.runs.language_model import load_language_model, train_language_model
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import show
+from vaeworks.runs.story import FILE as STORY
+from vaeworks.runs.story import Story
 from vaeworks.training import History, Progress, Tracking, check_trackers, choose_device, threads_for
 
 __all__ = ["Run", "plan_recipe", "train", "train_run"]
@@ -45,7 +49,7 @@ VAES_SHARE = 0.6
 TEMPORARY = (".*.tmp", "checkpoint/.*.tmp")
 """Files whose writing was killed."""
 STALE = (
-    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png", "columns.png", CALIBRATION,
+    CHECKPOINT, STORY, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png", "columns.png", CALIBRATION,
     "samples.png", "samples.txt", "samples.csv", "samples/*.wav", "samples/sheet.png",
     "reconstructions.png", "reconstructions.txt", "reconstructions.csv", "reconstructions/*.wav", "reconstructions/sheet.png",
     "language-model.safetensors", "language-model/checkpoint/state.safetensors", "language-model/metrics.jsonl", "language-model/tensorboard/events.out.tfevents.*",
@@ -121,7 +125,7 @@ def train_run(
     for note in data.notes:
         say(note)
     made, choices = plan_recipe(data.schema, recipe, overrides)
-    facts = Begun.of(seed, _fingerprint(data.train), source, options)
+    facts = Begun.of(seed, fingerprint(data.train), source, options)
     stored = _resumed(folder, facts, made if recipe is not None or overrides else None) if folder is not None and resume else None
     if stored is not None:
         made, seed = stored
@@ -165,21 +169,11 @@ def train_run(
         model = Model(vae, data.schema, made, device=chosen_device, language_model=plain)
         if folder is not None:
             model.save(folder)
-        held_out = data.test if len(data.test) else data.validation if len(data.validation) else data.train
-        items, samples = evaluation_budget(held_out, data.schema)
-        found = None if model.point else model.log_prob(items, samples, seed=seed, terms=items.lengths is None)
-        if found is not None and held_out is not data.train:
-            model.calibration = calibrate(model, items, samples, seed=seed, train=data.train, found=found)
-        figures = model.evaluate(items, samples, seed=seed, found=found)
-        run = Run(model, data, history, figures, folder, choices)
+        run, held_out = _measured(model, data, history, folder, choices, seed)
         if folder is not None:
-            if model.calibration is not None:
-                save_calibration(folder, model.calibration)
-            replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
-            show(
-                run.model, folder, held_out, data.notes, choices, history.lines, history.best_step, figures, command or _command(source, folder, made)
-            )
-        tracking.finish({name: figure.value for name, figure in figures.figures.items()}, TRACKED)
+            told = Story(data.notes, choices, command or _command(source, folder, made), history.best_step, _ending(history), _versions(seed, facts))
+            _leave(run, folder, held_out, replace(told, lines=tuple(history.lines)), source, seed)
+        tracking.finish({name: figure.value for name, figure in run.figures.figures.items()}, TRACKED)
     return run
 
 
@@ -261,15 +255,6 @@ def _remove(folder: Path, *patterns: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def _fingerprint(items: Items) -> str:
-    """A hash of the training items, in order, with what is missing of them and what generation is conditioned on."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (t for t in (items.values, items.observed, items.context) if t is not None):
-        digest.update(str(tuple(part.shape)).encode())
-        digest.update(part.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _ending(history: History) -> str:
     how = {
         "finished": "finished",
@@ -279,6 +264,38 @@ def _ending(history: History) -> str:
     }[history.ended]
     skipped = f"; {history.skipped} steps skipped for not being finite" if history.skipped else ""
     return f"Training {how} after {history.steps} steps and {history.seconds:.0f} s; the weights of step {history.best_step} are kept{skipped}."
+
+
+def _measured(model: Model, data: Data, history: History, folder: Path | None, choices: tuple[str, ...], seed: int) -> tuple[Run, Items]:
+    """The run with its figures on held-out items, by which scores are calibrated too; and those items, all of them."""
+    held_out = data.test if len(data.test) else data.validation if len(data.validation) else data.train
+    items, samples = evaluation_budget(held_out, data.schema)
+    found = None if model.point else model.log_prob(items, samples, seed=seed, terms=items.lengths is None)
+    if found is not None and held_out is not data.train:
+        model.calibration = calibrate(model, items, samples, seed=seed, train=data.train, found=found)
+    return Run(model, data, history, model.evaluate(items, samples, seed=seed, found=found), folder, choices), held_out
+
+
+def _leave(run: Run, folder: Path, held_out: Items, told: Story, source: Source, seed: int) -> None:
+    """Everything in the folder that is made once the model is trained."""
+    model, figures = run.model, run.figures
+    if model.calibration is not None:
+        save_calibration(folder, model.calibration)
+    replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
+    told.write(folder)
+    patient = Patient.after(model, folder, told, figures, run.data.train, held_out, str(source) if isinstance(source, str | Path) else "", seed)
+    show(model, folder, held_out, told, figures, diagnose(patient), patient.use)
+
+
+def _versions(seed: int, facts: Begun) -> dict[str, str]:
+    """What a run depends on beside its recipe."""
+    return {
+        "vaeworks": metadata.version("vaeworks"),
+        "torch": torch.__version__,
+        "Python": platform.python_version(),
+        "seed": str(seed),
+        "fingerprint of the training items": facts.data,
+    }
 
 
 def _command(source: Source, folder: Path, recipe: Recipe) -> str:
