@@ -59,6 +59,11 @@ class Model:
         """Whether this is a plain autoencoder, which knows no log p(x)."""
         return bool(self.recipe["posterior"]["kind"] == "point")
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        """What the weights are in: float32, unless somebody asked for float64."""
+        return next((p.dtype for p in self.vae.parameters()), torch.float32)
+
     def items(self, source: Source | Items, options: Options | None = None) -> Items:
         """``source`` read in the form this model knows; DataError where it cannot be."""
         return source if isinstance(source, Items) else read_items(source, self.schema, options=options)
@@ -182,7 +187,7 @@ class Model:
             raise DataError("the codes hold NaN or infinity: every coordinate must be a finite number")
         if self.schema.context in {"label", "vector"} and context is None:
             raise VaeworksError("this model is conditional: give each code its context, for example model.context(len(z), {'label': ...})")
-        return self._decode(z.to(self.device, torch.float32), None if context is None else context.to(self.device), Drawing(beam=beam))
+        return self._decode(z.to(self.device, self._dtype), None if context is None else context.to(self.device), Drawing(beam=beam))
 
     def reconstruct(self, source: Source | Items, *, beam: int = 1) -> Tensor:
         """The mean of p(x | z) at each item's posterior mean, (N, *shape)."""
