@@ -28,7 +28,7 @@ __all__ = ["VAE"]
 
 FEWEST_HELD_OUT = 5
 """Validation rows without which nothing is held out: fewer would choose the weights by luck."""
-FEWEST_STEPS, STEPS_PER_ROW = 100, 5
+FEWEST_STEPS, STEPS_PER_ROW = 100, 3
 """Of the default length of training."""
 
 
@@ -41,7 +41,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
 
     recipe: the name of a built-in recipe or a TOML file; None: the one for tables, or for pictures of this size.
     latent_size: dimensions of the code; None: the recipe's.
-    epochs: passes over the rows; None: as the recipe has it, but at most as many as make 5 steps a row, or 100.
+    epochs: passes over the rows; None: as the recipe has it, but at most as many as make 3 steps a row, or 100 in all.
     max_minutes: shortens training to what fits.
     overrides: knobs of the recipe, {"objective.beta": 4}, or strings, ["objective.beta=4"].
     columns: what columns are where their cells do not tell, by name or position, {"age": "continuous", 3: "categorical"}; or one word for all.
