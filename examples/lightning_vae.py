@@ -1,7 +1,7 @@
 """A vaeworks model trained by Lightning: ten lines around parts that are plain ``nn.Module``s.
 
-    pip install lightning
-    python examples/lightning_vae.py --epochs 20
+pip install lightning
+python examples/lightning_vae.py --epochs 20
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class LightningVAE(lightning.LightningModule):  # type: ignore[misc, unused-igno
 
 
 def main() -> None:
+    """Train on binarised digits and print the bound before and after, in nats."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=20)
     epochs = parser.parse_args().epochs
@@ -50,7 +51,13 @@ def main() -> None:
     with torch.no_grad():
         first = float(model.training_step([x], 0))
     trainer = lightning.Trainer(
-        max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+        max_epochs=epochs,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
     trainer.fit(model, DataLoader(TensorDataset(x), batch_size=128, shuffle=True))
     with torch.no_grad():

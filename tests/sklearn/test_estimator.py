@@ -64,7 +64,9 @@ def test_pipeline_search_and_clone() -> None:
     search = GridSearchCV(VAE(**QUICK), {"epochs": [1, 15], "overrides": [{"objective.samples": 2}]}, cv=2).fit(IRIS)
     assert search.best_params_["epochs"] == 15  # the score is log p(x): more training, more of it
     found = search.cv_results_["mean_test_score"]
-    halves = [VAE(**{**QUICK, **search.best_params_}).fit(IRIS[a]).score(IRIS[b]) for a, b in ((slice(75, 150), slice(75)), (slice(75), slice(75, 150)))]
+    halves = [
+        VAE(**{**QUICK, **search.best_params_}).fit(IRIS[a]).score(IRIS[b]) for a, b in ((slice(75, 150), slice(75)), (slice(75), slice(75, 150)))
+    ]
     assert found.max() == pytest.approx(np.mean(halves), abs=1e-9)
     assert search.best_estimator_.model_.recipe["objective"]["samples"] == 2
     assert not hasattr(clone(search.best_estimator_), "model_")

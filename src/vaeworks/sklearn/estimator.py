@@ -96,8 +96,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
             validation = self.validation_fraction if round(self.validation_fraction * len(X)) >= FEWEST_HELD_OUT else 0.0
             form: Rows | Pixels
             if self.image_shape is None:
-                form = Rows.of(X, given, getattr(self, "feature_names_in_", None))
-                data = form.open(X, self.columns, validation, seed)
+                form = rows = Rows.of(X, given, getattr(self, "feature_names_in_", None))
+                data = rows.open(X, self.columns, validation, seed)
             elif isinstance(X, np.ndarray):
                 form, data = Pixels.of(X, self.image_shape).open(X, validation, seed)
             else:
@@ -134,7 +134,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         self.history_ = history.lines
         aside = [c.name for c in data.schema.table if c.kind in {"identifier", "text"}] if isinstance(data.schema, TableSchema) else []
         if aside:
-            warnings.warn(f"columns {', '.join(aside[:10])} are identifiers or free text, which are not modelled: drop them, or say with columns= what they are", stacklevel=3)
+            warnings.warn(
+                f"columns {', '.join(aside[:10])} are identifiers or free text, which are not modelled: drop them, or say with columns= what they are",
+                stacklevel=3,
+            )
         return history.ended
 
     def _overrides(self) -> list[str]:
@@ -164,7 +167,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         return self._form.back(self.model_.reconstruct(items), self.model_.schema)
 
     def sample(
-        self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None, temperature: float = 1.0, given: Mapping[str, Any] | None = None
+        self,
+        n_samples: int = 1,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        temperature: float = 1.0,
+        given: Mapping[str, Any] | None = None,
     ) -> Any:
         """New rows (n_samples, D) drawn from the model, in the form of ``inverse_transform``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -39,8 +40,8 @@ def checked(estimator: BaseEstimator, X: Any, *, reset: bool, words: bool) -> An
     if not words:
         return validate_data(estimator, X, reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=least)
     if not named:
-        X = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=least)
-        return _finite(_frame_of_cells(X, _columns(X.shape[1])))
+        cells = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=least)
+        return _finite(_frame_of_cells(cells, _columns(cells.shape[1])))
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     try:
         frame = frame_of(X, Options())
@@ -83,7 +84,7 @@ def _frame_of_cells(X: NDArray[Any], names: list[str]) -> DataFrame:  # noqa: N8
 
     columns = []
     for name, cells in zip(names, X.T.tolist(), strict=True):
-        held = [None if cell is None or cell != cell else cell for cell in cells]
+        held = [None if cell is None or (isinstance(cell, float) and math.isnan(cell)) else cell for cell in cells]
         numbers = all(cell is None or isinstance(cell, int | float) for cell in held)
         told: list[Any] = [None if cell is None else float(cell) if numbers else str(cell) for cell in held]
         columns.append(pl.Series(name, told, dtype=pl.Float64 if numbers else pl.String))
@@ -119,7 +120,9 @@ class Rows:
     def open(self, X: Any, columns: Mapping[Any, str] | str | None, validation: float, seed: int) -> Data:  # noqa: N803
         """The rows to learn from, their columns of the kinds that their cells tell, or that ``columns`` says; DataError where there is nothing to learn."""
         asked = dict.fromkeys(self.names, columns) if isinstance(columns, str) else dict(columns or {})
-        wanted = tuple((self.names[name] if isinstance(name, int) and -len(self.names) <= name < len(self.names) else name, k) for name, k in asked.items())
+        wanted = tuple(
+            (self.names[name] if isinstance(name, int) and -len(self.names) <= name < len(self.names) else name, k) for name, k in asked.items()
+        )
         return open_data(self._frame(X), options=Options(kind="table", columns=wanted, validation=validation, test=0.0, seed=seed))
 
     def items(self, X: Any, schema: Schema) -> Items:  # noqa: N803
@@ -144,7 +147,7 @@ class Rows:
             return frame.to_numpy() if self.words else frame.cast(pl.Float64, strict=False).to_numpy()
         if self.container == "polars":
             return frame
-        import pandas as pd
+        import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 
         return pd.DataFrame({name: frame[name].to_numpy() for name in frame.columns})
 
