@@ -24,7 +24,7 @@ STYLE = (
     "<style>.vaeworks{max-width:100%}.vaeworks figure{margin:0 0 .5em;max-width:100%;overflow-x:auto}"
     ".vaeworks img{image-rendering:pixelated}.vaeworks .players{display:flex;flex-wrap:wrap;gap:.5em}"
     ".vaeworks table{border-collapse:collapse}.vaeworks th,.vaeworks td{text-align:left!important;padding:.15em .7em;border-bottom:1px solid #8885}"
-    ".vaeworks ul{white-space:pre-wrap}.vaeworks .scroll{overflow-x:auto}</style>"
+    ".vaeworks th[scope=row]{white-space:nowrap}.vaeworks ul{white-space:pre-wrap}.vaeworks .scroll{overflow-x:auto}</style>"
 )
 """No colours but a grey that is seen on light and on dark: the notebook's own are kept."""
 

@@ -54,7 +54,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
 
     >>> from sklearn.datasets import load_iris
     >>> X = load_iris().data
-    >>> vae = VAE(latent_size=2, epochs=20, random_state=0).fit(X)
+    >>> vae = VAE(latent_size=2, epochs=5, samples=100, random_state=0).fit(X)
     >>> vae.transform(X).shape, vae.sample(3, random_state=1).shape, vae.score_samples(X).shape
     ((150, 2), (3, 4), (150,))
     """
