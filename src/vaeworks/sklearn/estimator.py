@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ __all__ = ["VAE"]
 
 FEWEST_HELD_OUT = 5
 """Validation rows without which nothing is held out: fewer would choose the weights by luck."""
+STREAM = threading.RLock()
+"""Held by whoever draws from torch's one stream of random numbers: searches over threads would otherwise draw from each other's."""
 FEWEST_STEPS, STEPS_PER_ROW = 100, 3
 """Of the default length of training."""
 
@@ -102,7 +105,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
                 form, data = Pixels.of(X, self.image_shape).open(X, validation, seed)
             else:
                 raise ValueError("image_shape is for rows of pixels, and some columns are no numbers: leave it out")
-            with torch.random.fork_rng():
+            with STREAM, torch.random.fork_rng():
                 ended = self._learn(data, seed)
             self._form = form
             self._n_features_out = self.model_.vae.latents.code_size
@@ -181,13 +184,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseE
         check_is_fitted(self)
         source = self.random_state if random_state is None else random_state
         seed = int(check_random_state(source).randint(np.iinfo(np.int32).max))
-        with _as_value_errors():
+        with _as_value_errors(), STREAM:
             return self._form.back(self.model_.sample(n_samples, temperature=temperature, seed=seed, given=given), self.model_.schema)
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """log p(x) of each row in nats (N,), by importance sampling (Burda et al. 2016, arXiv:1509.00519), the same at each call and whatever other rows X has."""
         items = self._items(X)
-        with _as_value_errors():
+        with _as_value_errors(), STREAM:
             return self.model_.log_prob(items, self.samples).value.double().cpu().numpy()
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import polars as pl  # here, for scikit-learn looks into it where another thread is importing it
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
@@ -19,9 +20,6 @@ from vaeworks.data.table_arrays import is_frame
 from vaeworks.data.tables import frame_of
 from vaeworks.errors import DataError
 from vaeworks.model import ImageSchema, Schema, TableSchema
-
-if TYPE_CHECKING:
-    from polars import DataFrame
 
 __all__ = ["Pixels", "Rows", "checked"]
 
@@ -78,10 +76,8 @@ def _columns(number: int) -> list[str]:
     return [f"x{i}" for i in range(number)]
 
 
-def _frame_of_cells(X: NDArray[Any], names: list[str]) -> DataFrame:  # noqa: N803
+def _frame_of_cells(X: NDArray[Any], names: list[str]) -> pl.DataFrame:  # noqa: N803
     """An array (N, D) of cells of any kind as a frame: a column of numbers where all cells are, else of strings; None and NaN are missing."""
-    import polars as pl
-
     columns = []
     for name, cells in zip(names, X.T.tolist(), strict=True):
         held = [None if cell is None or (isinstance(cell, float) and math.isnan(cell)) else cell for cell in cells]
@@ -91,7 +87,7 @@ def _frame_of_cells(X: NDArray[Any], names: list[str]) -> DataFrame:  # noqa: N8
     return pl.DataFrame(columns)
 
 
-def _finite(frame: DataFrame) -> DataFrame:
+def _finite(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame; ValueError where a number in it is infinite."""
     for column in frame:
         if column.dtype.is_float() and column.is_infinite().any():
@@ -130,8 +126,6 @@ class Rows:
         return read_items(self._frame(X), schema, options=Options(kind="table"))
 
     def _frame(self, X: Any) -> Any:  # noqa: N803
-        import polars as pl
-
         if self.words:
             return X
         X = X if X.dtype.kind in "iub" or X.dtype in {np.dtype(np.float32), np.dtype(np.float64)} else X.astype(np.float64)  # noqa: N806
@@ -139,8 +133,6 @@ class Rows:
 
     def back(self, x: Tensor, schema: Schema) -> Any:
         """Items x (N, D) in the columns and the container that rows were given in."""
-        import polars as pl
-
         assert isinstance(schema, TableSchema)
         frame = schema.to_frame(x)
         if self.container == "numpy":
