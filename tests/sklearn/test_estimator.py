@@ -60,13 +60,15 @@ def test_score_is_the_log_density_of_known_normal_data() -> None:
 
 def test_pipeline_search_and_clone() -> None:
     rows = load_iris()
-    made = make_pipeline(StandardScaler(), VAE(**{**QUICK, "epochs": 30}), LogisticRegression()).fit(rows.data, rows.target)
+    made = make_pipeline(StandardScaler(), VAE(**{**QUICK, "epochs": 20}), LogisticRegression()).fit(rows.data, rows.target)
     assert made.score(rows.data, rows.target) > 0.8
     halves = KFold(2, shuffle=True, random_state=0)
     search = GridSearchCV(VAE(**QUICK), {"epochs": [1, 80], "overrides": [{"objective.samples": 2}]}, cv=halves).fit(IRIS)
     assert search.best_params_["epochs"] == 80  # the score is log p(x): more training, more of it
+    brief = GridSearchCV(VAE(**QUICK), {"epochs": [1, 2]}, cv=halves, refit=False)
+    one_by_one = brief.fit(IRIS).cv_results_["mean_test_score"]
     with parallel_config("threading", n_jobs=2):
-        assert clone(search).fit(IRIS).best_score_ == search.best_score_
+        np.testing.assert_array_equal(brief.fit(IRIS).cv_results_["mean_test_score"], one_by_one)
     alone = [VAE(**{**QUICK, **search.best_params_}).fit(IRIS[a]).score(IRIS[b]) for a, b in halves.split(IRIS)]
     assert search.best_score_ == pytest.approx(np.mean(alone), abs=1e-9)
     assert search.best_estimator_.model_.recipe["objective"]["samples"] == 2
