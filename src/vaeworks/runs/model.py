@@ -17,6 +17,7 @@ from vaeworks.export import load_artifact, save_artifact
 from vaeworks.model import VAE, ImageSchema, Schema, TableSchema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
 from vaeworks.runs.calibration import ScoreCalibration, load_calibration, save_calibration
+from vaeworks.runs.display import Display, model_html
 from vaeworks.runs.drawing import Drawing
 from vaeworks.runs.filling import Imputation, conditional_rows, impute, read_missing
 from vaeworks.runs.language_model import load_language_model
@@ -59,6 +60,11 @@ class Model:
         """Whether this is a plain autoencoder, which knows no log p(x)."""
         return bool(self.recipe["posterior"]["kind"] == "point")
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        """What the weights are in: float32, unless somebody asked for float64."""
+        return next((p.dtype for p in self.vae.parameters()), torch.float32)
+
     def items(self, source: Source | Items, options: Options | None = None) -> Items:
         """``source`` read in the form this model knows; DataError where it cannot be."""
         return source if isinstance(source, Items) else read_items(source, self.schema, options=options)
@@ -78,6 +84,17 @@ class Model:
         if not isinstance(self.schema, TableSchema):
             raise DataError(f"this is a model of {self.schema.kind}, whose items are no rows: model.raw(x) gives them")
         return self.schema.to_frame(x)
+
+    def show(self, x: Tensor | Mapping[str, Tensor] | None = None, *, in_order: bool = False) -> Display:
+        """Items as a notebook shows them: x (N, *shape), several versions of the same by name, or without any 16 samples; ``in_order`` where they are a path."""
+        x = self.sample(seed=0) if x is None else x
+        return Display(self, {"items": x} if isinstance(x, Tensor) else x, in_order=in_order)
+
+    def __repr__(self) -> str:
+        return f"<Model of {self.schema.kind}: {self.schema.source}, recipe {self.recipe.name}>"
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     @torch.inference_mode()
     def sample(
@@ -182,7 +199,7 @@ class Model:
             raise DataError("the codes hold NaN or infinity: every coordinate must be a finite number")
         if self.schema.context in {"label", "vector"} and context is None:
             raise VaeworksError("this model is conditional: give each code its context, for example model.context(len(z), {'label': ...})")
-        return self._decode(z.to(self.device, torch.float32), None if context is None else context.to(self.device), Drawing(beam=beam))
+        return self._decode(z.to(self.device, self._dtype), None if context is None else context.to(self.device), Drawing(beam=beam))
 
     def reconstruct(self, source: Source | Items, *, beam: int = 1) -> Tensor:
         """The mean of p(x | z) at each item's posterior mean, (N, *shape)."""
