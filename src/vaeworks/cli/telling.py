@@ -29,7 +29,9 @@ def report(
 ) -> None:
     """Make the page of a run anew: one file with figures, curves, samples, reconstructions, traversals, the latent map and the doctor's findings.
 
-    The data are read again from where the run learned them; without them the page is made from what the folder holds.
+    Reads: the run, and its data from where it learned them; without them the page is made from what the folder holds.
+
+    Writes: one .html file that needs nothing else.
 
     Example: [bold]vae report runs/digits -o digits.html[/]
     """
@@ -57,7 +59,11 @@ def doctor(
     """Say what is wrong with a trained model, what that means, and which knob or command mends it.
 
     Looks at the course of training, over- and underfitting, posterior collapse, the decoder, the prior and its components, samples, scales at their bound, the amount and
-    range of data, and importance samples. Finding something wrong is no error: the exit code is 0.
+    range of data, and importance samples. Finding something wrong is no error.
+
+    Reads: the run and items, by default its own held-out ones.
+
+    Writes: findings to standard output, as JSON with --json.
 
     Example: [bold]vae doctor runs/digits --json[/]
     """
