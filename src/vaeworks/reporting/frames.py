@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaeworks.files import replace_file
 from vaeworks.model import TableSchema
@@ -50,7 +50,7 @@ class Rows(Exhibit[TableSchema]):
             for word in (("step", "path") if self.in_order else ("item", "version"))
         )
         first, second = (version, number) if self.in_order else (number, version)
-        marks = {name: {version: [name] * count, number: list(range(count))} for name in frames}
+        marks: dict[str, dict[str, list[Any]]] = {name: {version: [name] * count, number: list(range(count))} for name in frames}
         marked = [
             frame.insert_column(0, pl.Series(second, marks[name][second])).insert_column(0, pl.Series(first, marks[name][first]))
             for name, frame in frames.items()
