@@ -66,8 +66,6 @@ class Report:
     """What the page tells; every text is shown as it is, never read as HTML. Sections without content are left out."""
 
     title: str
-    warning: str = ""
-    """What a reader must know before anything else."""
     notes: Sequence[str] = ()
     """What the data were, a sentence each."""
     choices: Sequence[str] = ()
@@ -79,16 +77,18 @@ class Report:
     """Figures, or what ``Figures.to_json`` gave."""
     exhibits: Mapping[str, Exhibit[Any] | Remains | Image | Figure | bytes] = field(default_factory=dict)
     """By name, in the order shown: samples, reconstructions, interpolation, latent or any other; bytes are a PNG file."""
+    recipe_toml: str = ""
+    command: str = ""
+    """The command that made this run."""
+    versions: Mapping[str, str] = field(default_factory=dict)
     diagnosis: Diagnosis | None = None
     """What the doctor found."""
     dimensions: Dimensions | None = None
     """Activity and KL of every latent dimension; what figures tell of them where it is None."""
-    recipe_toml: str = ""
-    command: str = ""
-    """The command that made this run."""
     again: str = ""
     """The command that makes this page."""
-    versions: Mapping[str, str] = field(default_factory=dict)
+    warning: str = ""
+    """What a reader must know before anything else."""
 
 
 def render(report: Report) -> str:

@@ -25,6 +25,7 @@ CURVES = {
     "elbo": "Evidence lower bound (ELBO): higher is better",
     "log_likelihood": "Log-likelihood E[log p(x | z)]: how well items are rebuilt",
     "kl": "KL divergence: how much the codes tell about the items",
+    "iwae": "Importance-weighted bound: higher is better",
     "loss": "Loss, what training minimises: lower is better",
 }
 
