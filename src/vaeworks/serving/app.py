@@ -58,7 +58,7 @@ def create_app(model: Model, *, settings: Settings | None = None) -> FastAPI:
         from starlette.middleware.cors import CORSMiddleware
 
         app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["Authorization", "Content-Type"])
-    for kind, handler in ((Refusal, _refused), (RequestValidationError, _invalid), (HTTPException, _http), (VaeworksError, _wrong), (TimeoutError, _late)):
+    for kind, handler in ((Refusal, _refused), (RequestValidationError, _invalid), (HTTPException, _http), (VaeworksError, _wrong)):
         app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _defect)
     return app
@@ -84,15 +84,26 @@ async def _refused(request: Request, error: Any) -> JSONResponse:
 
 
 async def _invalid(request: Request, error: Any) -> JSONResponse:
-    """What pydantic found, without what was sent."""
-    faults = [Fault(field=".".join(_field(fault["loc"])) or None, message=str(fault["msg"])) for fault in error.errors()[:20]]
-    unread = any(fault["type"] == "json_invalid" for fault in error.errors())
-    return answer(400 if unread else 422, faults)
+    """What pydantic found, told once for each field, without what was sent."""
+    invalid: RequestValidationError = error
+    faults: dict[str, list[str]] = {}
+    for fault in invalid.errors():
+        faults.setdefault(_field(fault, invalid.body), []).append(str(fault["msg"]))
+    unread = any(fault["type"] == "json_invalid" for fault in invalid.errors())
+    told = [Fault(field=field or None, message="; or: ".join(dict.fromkeys(messages))) for field, messages in list(faults.items())[:20]]
+    return answer(400 if unread else 422, told)
 
 
-def _field(location: tuple[Any, ...]) -> list[str]:
-    """Where a fault is, in the request's own words: not which of several types was tried."""
-    return [str(part).encode("utf-8", "replace").decode() for part in location if part not in {"body"} and not (isinstance(part, str) and part.endswith((")", "]")))]
+def _field(fault: Any, body: Any) -> str:
+    """Where a fault is in the body that was sent: not which of several types was tried there."""
+    place, here = [], body
+    for part in fault["loc"][1:]:
+        if (isinstance(here, dict) and part in here) or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+            place.append(str(part))
+            here = here[part]
+    if fault["type"] == "missing" and isinstance(here, dict):
+        place.append(str(fault["loc"][-1]))
+    return ".".join(place)
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:
@@ -102,10 +113,6 @@ async def _http(request: Request, error: Any) -> JSONResponse:
 async def _wrong(request: Request, error: Any) -> JSONResponse:
     """A user's mistake that the model found."""
     return answer(422, [Fault(field=None, message=str(error))])
-
-
-async def _late(request: Request, error: Any) -> JSONResponse:
-    return Refusal(504, "it took too long: ask for less, or again", Retry_After="5").answer()
 
 
 async def _defect(request: Request, error: Any) -> JSONResponse:

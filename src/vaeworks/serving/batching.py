@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,14 +29,12 @@ class _Job:
     call: Call
     argument: Any
     size: int
-    deadline: float
-    """By the monotonic clock."""
     result: asyncio.Future[Any]
 
     @property
     def awaited(self) -> bool:
         """Whether somebody still waits for it; may be asked from any thread."""
-        return not self.result.done() and time.monotonic() < self.deadline
+        return not self.result.done()
 
 
 class Batcher:
@@ -66,9 +63,9 @@ class Batcher:
             job.result.cancel()
         self._thread.shutdown(wait=True)
 
-    async def do(self, kind: Hashable, call: Call, argument: Any, size: int, deadline: float) -> Any:
-        """The result of one job of ``size`` items; jobs of one ``kind`` may share a ``call``."""
-        job = _Job(kind, call, argument, size, deadline, asyncio.get_running_loop().create_future())
+    async def do(self, kind: Hashable, call: Call, argument: Any, size: int) -> Any:
+        """The result of one job of ``size`` items; jobs of one ``kind`` may share a ``call``. Where this is cancelled, so is the job, as long as no other shares its call."""
+        job = _Job(kind, call, argument, size, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self.metrics.queued.set(len(self._waiting))
         self._arrived.set()
@@ -95,8 +92,8 @@ class Batcher:
         size = 0
         for job in self._waiting:
             if not job.awaited:
-                job.result.cancel()
-            elif not chosen or (job.kind == chosen[0].kind and size + job.size <= self.most and len(chosen) < self.most):
+                continue
+            if not chosen or (job.kind == chosen[0].kind and size + job.size <= self.most):
                 chosen.append(job)
                 size += job.size
             else:

@@ -39,7 +39,8 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
+        began = time.perf_counter()
+        status: int | None = None
         healthy = scope["path"] in HEALTH
 
         async def sent(message: MutableMapping[str, Any]) -> None:
@@ -59,15 +60,21 @@ class Guard:
             body = b"" if not claim else await self._body(receive)
             self.held -= claim - len(body)
             claim = len(body)
-            await self.app(scope, _replayed(body, receive), sent)
+            async with asyncio.timeout(None if healthy else self.settings.seconds):
+                await self.app(scope, _replayed(body, receive), sent)
         except Refusal as refusal:
             await refusal.answer()(scope, receive, sent)
+        except TimeoutError:
+            if status is not None:
+                raise  # what was begun cannot be taken back: the connection ends
+            late = Refusal(504, f"it takes longer than {self.settings.seconds:g} s: ask for less, or again", Retry_After="5")
+            await late.answer()(scope, receive, sent)
         finally:
             self.held -= claim
             self.active -= not healthy
             self.metrics.active.set(self.active)
             verb = getattr(scope.get("route"), "path", "other")
-            self.metrics.requests.labels(verb, str(status)).inc()
+            self.metrics.requests.labels(verb, str(status or 500)).inc()
             self.metrics.seconds.labels(verb).observe(time.perf_counter() - began)
 
     def _admit(self, headers: Headers, healthy: bool) -> None:

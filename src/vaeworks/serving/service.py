@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -60,12 +59,12 @@ class Service:
 
     async def alone(self, kind: str, function: Callable[[Callable[[], None]], T], size: int = 1) -> T:
         """``function`` in the model's thread, shared with nobody: of what is drawn from torch's global generator. It is given a check that ends it where nobody waits."""
-        result: T = await self.batcher.do((kind, object()), lambda _, check: [function(check)], None, size, self._deadline())
+        result: T = await self.batcher.do((kind, object()), lambda _, check: [function(check)], None, size)
         return result
 
     async def encode(self, items: Items) -> Tensor:
         """The posterior means (N, D)."""
-        codes: Tensor = await self.batcher.do("encode", self._encode, items, len(items), self._deadline())
+        codes: Tensor = await self.batcher.do("encode", self._encode, items, len(items))
         if not bool(codes.isfinite().all()):
             raise Refusal(422, "the code of an item is not finite: it is too far from all that training had", "items")
         return codes
@@ -75,7 +74,7 @@ class Service:
         size = self.model.vae.latents.code_size
         if z.shape[1] != size:
             raise Refusal(422, f"codes of this model have {size} numbers, and these have {z.shape[1]}", "codes")
-        x: Tensor = await self.batcher.do(("decode", context is None), self._decode, (z, context), len(z), self._deadline())
+        x: Tensor = await self.batcher.do(("decode", context is None), self._decode, (z, context), len(z))
         return x
 
     async def reconstruct(self, items: Items) -> Tensor:
@@ -98,12 +97,12 @@ class Service:
         if model.schema.drawn:
             return await self.alone("sample", lambda _: model.sample(n, temperature=temperature, seed=seed, given=given), n), seed
         context = model.context(n, given)
-        z: Tensor = await self.batcher.do("draw", self._draw, (n, seed, context, temperature), n, self._deadline())
+        z: Tensor = await self.batcher.do("draw", self._draw, (n, seed, context, temperature), n)
         return await self.decode(z, context), seed
 
     async def score(self, items: Items, samples: int | None = None) -> Scores:
         """How probable, and how strange, each item is."""
-        result: Scores = await self.batcher.do(("score", samples), self._score(samples), items, len(items), self._deadline())
+        result: Scores = await self.batcher.do(("score", samples), self._score(samples), items, len(items))
         return result
 
     async def impute(self, missing: Sequence[Missing], *, draws: int, samples: int, seed: int) -> list[Imputation]:
@@ -118,9 +117,6 @@ class Service:
             return found
 
         return await self.alone("impute", fill, len(missing))
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self.settings.seconds
 
     @torch.inference_mode()
     def _encode(self, parts: Sequence[Items], check: Callable[[], None]) -> Sequence[Tensor]:

@@ -19,27 +19,21 @@ from vaeworks.serving.rows import row_items, rows
 if TYPE_CHECKING:
     from vaeworks.runs import Model
 
-__all__ = ["check_servable", "context_of", "items_of", "told_of", "wire_of"]
+__all__ = ["check_servable", "check_texts", "context_of", "items_of", "told_of", "wire_of"]
 
 WireItem = str | Mapping[str, Any]
 """A data URL of a picture or a sound, a text, or a row by column."""
 
 
-def items_of(model: Model, wire: Sequence[WireItem], given: Sequence[Any] | None = None, *, field: str = "items") -> Items:
-    """Items as the model reads them, with what a conditional model is told of each; Refusal (422), which names the item, where one cannot be read."""
+def items_of(model: Model, wire: Sequence[WireItem], given: Sequence[Any] | None = None, *, names: Sequence[str] | None = None) -> Items:
+    """Items as the model reads them, with what a conditional model is told of each; Refusal (422) where one cannot be read, by its name, items.0 ... unless ``names`` say."""
     schema = model.schema
+    names = names or [f"items.{i}" for i in range(len(wire))]
     wanted, noun = (Mapping, "an object, column: value") if isinstance(schema, TableSchema) else (str, "a string")
-    for i, item in enumerate(wire):
+    for item, name in zip(wire, names, strict=True):
         if not isinstance(item, wanted):
-            raise Refusal(422, f"an item of this model of {schema.kind} is {noun}", _at(field, i, len(wire)))
-    names = [_at(field, i, len(wire)) for i in range(len(wire))]
-    items = _read(schema, list(wire), names)
-    return told_of(schema, items, given)
-
-
-def _at(field: str, i: int, _count: int) -> str:
-    """Where item i is; a field that holds one item is its name."""
-    return f"{field}.{i}" if field == "items" else field
+            raise Refusal(422, f"an item of this model of {schema.kind} is {noun}", name)
+    return told_of(schema, _read(schema, list(wire), names), given)
 
 
 def _read(schema: Schema, wire: list[Any], names: Sequence[str]) -> Items:
@@ -140,7 +134,7 @@ def wire_of(model: Model, x: Tensor) -> list[Any]:
     if isinstance(schema, ImageSchema):
         return picture_urls(schema, x)
     if isinstance(schema, AudioSchema):
-        return sound_urls([data for data in schema.to_raw(x)], schema.rate)
+        return sound_urls(schema.to_raw(x), schema.rate)
     if isinstance(schema, TableSchema):
         return rows(schema.to_frame(x))
     return schema.to_raw(x)
