@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +27,45 @@ from vaeworks.serving import create_app
 SMALL = ("encoder.hidden=[8]", "decoder.hidden=[8]", "latent_size=2")
 
 
+@dataclass
+class Server:
+    """A process that serves."""
+
+    url: str
+    pid: int
+    log: Path
+    forks: Any
+
+    @classmethod
+    @contextmanager
+    def started(cls, forks: Any, run: Path, log: Path, *options: object) -> Iterator[Server]:
+        """``vae serve``, until SIGTERM ends it, where nothing else has."""
+        pid = forks.start("serve", run, "--port", 0, "--device", "cpu", *options, log=log)
+        forks.until(pid, lambda: log.exists() and "Stop with" in log.read_text(), log)
+        (url,) = re.findall(r"at (http://\S+) ", log.read_text())
+        server = cls(url, pid, log, forks)
+        try:
+            yield server
+        finally:
+            if server.pid:
+                assert server.stop() == 0, log.read_text()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        os.kill(self.pid, signal.SIGTERM)
+        self.pid = 0
+        return int(self.forks.wait())
+
+    @property
+    def memory(self) -> float:
+        """Resident megabytes."""
+        (kilobytes,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
+        return int(kilobytes) / 1024
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, vw.Model]:
-    """By name: text, audio, table, conditional (on the label), vector (conditional on numbers)."""
+    """By name: image, text, audio, table, conditional (on the label), vector (conditional on numbers)."""
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("served")
     words = ["".join(rng.choice(["ba", "do", "ki", "lu"], rng.integers(1, 5))) for _ in range(200)]
     for i in range(40):
@@ -52,6 +92,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, vw.Model]:
     )
     thin = ("encoder.channels=[4,4]", "decoder.channels=[4,4]", *SMALL)
     return {
+        "image": fresh("digits", ()),
         "text": fresh(words, ("encoder.width=8", "decoder.width=8", "latent_size=2")),
         "audio": fresh(str(folder / "tones"), thin),
         "table": fresh(table, SMALL),
@@ -60,9 +101,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, vw.Model]:
     }
 
 
-def fresh(source: Any, overrides: tuple[str, ...], recipe: str | None = None) -> vw.Model:
+def fresh(source: Any, overrides: tuple[str, ...], recipe: str | None = None, **options: Any) -> vw.Model:
     """A model of ``source`` as it is before training, with the scores of a few held-out items."""
-    data = open_data(source, options=Options(limit=100) if isinstance(source, str) and source == "digits" else Options())
+    data = open_data(source, options=Options(limit=200, **options))
     made, _ = plan_recipe(data.schema, recipe, overrides)
     schema = conditioned(made, data.schema)
     torch.manual_seed(0)
@@ -72,15 +113,28 @@ def fresh(source: Any, overrides: tuple[str, ...], recipe: str | None = None) ->
 
 
 @pytest.fixture(scope="session")
-def image(digits_run: Path) -> vw.Model:
-    return vw.load(digits_run)
+def binary() -> vw.Model:
+    return fresh("digits", SMALL, binarisation="dynamic")
 
 
 @pytest.fixture(scope="session")
-def clients(models: dict[str, vw.Model], image: vw.Model) -> Iterator[dict[str, TestClient]]:
+def image(models: dict[str, vw.Model]) -> vw.Model:
+    return models["image"]
+
+
+@pytest.fixture(scope="module")
+def served(forks: Any, image: vw.Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """``vae serve`` of a run of pictures, in a process of its own."""
+    folder = tmp_path_factory.mktemp("process")
+    with Server.started(forks, image.save(folder / "run"), folder / "log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clients(models: dict[str, vw.Model]) -> Iterator[dict[str, TestClient]]:
     """A service of each model, in this process."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(TestClient(create_app(model), base_url="http://localhost", raise_server_exceptions=False))
-            for name, model in {"image": image, **models}.items()
+            for name, model in models.items()
         }

@@ -115,7 +115,7 @@ class Service:
             found = []
             for one in missing:
                 check()
-                found.append(impute(self.model, one, draws=draws, samples=samples, seed=seed))
+                found.append(impute(self.model, one, draws=draws, samples=samples, seed=seed, progress=lambda _: check()))
             return found
 
         return await self.alone("impute", fill, len(missing))
