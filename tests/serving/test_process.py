@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from itertools import chain
 from typing import Any
 
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, negative_data_rejection, response_schema_conformance, status_code_conformance
 
 CLIENTS = 64
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance, negative_data_rejection]
 
 
-@pytest.fixture(scope="module")
-def described(served):  # type: ignore[no-untyped-def]
-    return schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+def test_what_is_described_is_what_is_answered(served: Any) -> None:
+    """Whatever schemathesis makes of the OpenAPI description, in it and out of it, of every operation."""
+    seen: Counter[str] = Counter()
 
+    def check(case: schemathesis.Case) -> None:
+        seen[case.operation.label] += 1
+        case.call_and_validate(checks=CHECKS)
 
-schema = schemathesis.pytest.from_fixture("described")
-
-
-@schema.parametrize()
-@settings(
-    max_examples=8,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-def test_what_is_described_is_what_is_answered(case: schemathesis.Case) -> None:
-    """Whatever schemathesis makes of the OpenAPI description, in it and out of it."""
-    case.call_and_validate(checks=CHECKS)
+    few = settings(max_examples=6, derandomize=True, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    for found in schemathesis.openapi.from_url(f"{served.url}/openapi.json").get_all_operations():
+        operation = found.ok()
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)[: 2 if operation.method == "post" else 1]:
+            few(given(operation.as_strategy(generation_mode=mode))(check))()
+    verbs = ("sample", "encode", "decode", "reconstruct", "score", "impute", "interpolate")
+    assert {f"POST /v1/{verb}" for verb in verbs} | {"GET /v1/model", "GET /healthz", "GET /readyz", "GET /metrics"} == set(seen)
+    assert all(seen[f"POST /v1/{verb}"] >= 8 for verb in verbs)
 
 
 async def load(url: str, requests: int, clients: int = CLIENTS) -> list[int]:
