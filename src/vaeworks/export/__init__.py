@@ -1,5 +1,8 @@
 """From a model in memory to files that rebuild it anywhere."""
 
 from vaeworks.export.artifact import load_artifact, save_artifact
+from vaeworks.export.decoding import decoder_graph
+from vaeworks.export.graphs import Graph
+from vaeworks.export.onnx import onnx_bytes
 
-__all__ = ["load_artifact", "save_artifact"]
+__all__ = ["Graph", "decoder_graph", "load_artifact", "onnx_bytes", "save_artifact"]
