@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Graph:
-    """A function of a VAE: a module of tensors, with names for what goes in and comes out.
+    """A function of a VAE: a module of tensors that takes its inputs as *inputs, with names for what goes in and comes out.
 
     ``examples``: (n, seed) -> n items' inputs, such as the model itself makes. ``free``: by input the axes beside the first whose length is free, and what it is called.
     """
@@ -65,6 +65,10 @@ class Graph:
     def axes(self, name: str) -> dict[int, str]:
         """The axes of an input or output whose length is free, and what they are called."""
         return {0: "batch", **self.free.get(name, {})}
+
+    def free_shapes(self) -> tuple[Any, ...]:
+        """What may change of every input, in the form that torch's exporters ask for of a module that takes them as *inputs."""
+        return (tuple(dict.fromkeys(self.axes(name), torch.export.Dim.DYNAMIC) for name in self.inputs),)
 
     def _port(self, name: str, value: Tensor) -> Port:
         free = self.axes(name)

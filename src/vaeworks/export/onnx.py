@@ -32,11 +32,16 @@ def onnx_bytes(graph: Graph) -> tuple[bytes, float]:
             importlib.import_module(name)
         except ImportError as error:
             raise VaeworksError("an export to ONNX needs the extra 'export': pip install 'vaeworks[export]'") from error
-    shapes = tuple(dict.fromkeys(graph.axes(name), torch.export.Dim.DYNAMIC) for name in graph.inputs)
     with quiet(), torch.no_grad():
         try:
             program: Any = torch.onnx.export(
-                graph.module, graph.traced(), dynamo=True, input_names=graph.inputs, output_names=graph.outputs, dynamic_shapes=shapes, verbose=False
+                graph.module,
+                graph.traced(),
+                dynamo=True,
+                input_names=graph.inputs,
+                output_names=graph.outputs,
+                dynamic_shapes=graph.free_shapes(),
+                verbose=False,
             )
         except Exception as error:  # the exporter wraps whatever went wrong in errors of its own
             raise ArtifactError(f"the {graph.name} cannot be written as ONNX: {first_cause(error)}") from error
@@ -100,14 +105,11 @@ def first_cause(error: BaseException) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without what the exporter tells of itself."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(disabled)
