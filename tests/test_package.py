@@ -29,6 +29,8 @@ VERBS = (
     "check",
     "fit-prior",
     "impute",
+    "export",
+    "push",
 )
 
 

@@ -21,6 +21,7 @@ from vaeworks.distributions import (
     TokenSequence,
 )
 from vaeworks.export.graphs import Graph
+from vaeworks.export.levels import mean_of_levels
 from vaeworks.export.noise import Noise, code_map
 from vaeworks.export.rows import Rows, row_parameters
 from vaeworks.export.strings import NextToken, written_at_once
@@ -90,6 +91,10 @@ class _Decode(nn.Module):
         """What stands for p(x | z)."""
         if isinstance(p, Row) and self.rows is not None:
             return self.rows.median(p)
+        if isinstance(p, DiscretisedLogisticMixture):
+            return mean_of_levels(p)
+        if isinstance(p, Factorised) and isinstance(p.base, DiscretisedLogistic):
+            return mean_of_levels(p.base)
         return written_at_once(p) if isinstance(p, TokenSequence) else p.estimate()
 
 
