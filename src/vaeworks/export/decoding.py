@@ -143,7 +143,9 @@ def decoder_graph(vae: VAE) -> Graph:
         return Graph("decoder", NextToken(vae).eval(), ("z", "tokens", *conditions), ("logits",), prefixes, NEXT, {"tokens": {1: "written"}})
     with torch.no_grad():
         names = tuple(parameters_of(vae.decode(*examples(1, 0))))
-    return Graph("decoder", _Decode(vae).eval(), ("z", *conditions), ("x", *names), examples, MEANINGS)
+    module = _Decode(vae).eval()
+    truth = None if module.rows is not None else lambda *inputs: vae.decode(*inputs).estimate()  # rows are not brought to their grid here
+    return Graph("decoder", module, ("z", *conditions), ("x", *names), examples, MEANINGS, truth=truth)
 
 
 def sampler_graph(vae: VAE, context_size: int = 0) -> Graph:

@@ -24,10 +24,11 @@ TOLD = {"log_px": "log p(x)", "elbo": "ELBO", "bits_per_dim": "bits per dimensio
 def card_files(model: Model, *, license: str | None = None, run: str | Path | None = None, repo_id: str | None = None) -> dict[str, bytes]:
     """README.md, and the picture of samples that it shows where the run has one, or samples of images can be drawn."""
     home = Path(run) if run is not None else model.home
-    picture = home / SAMPLES if home is not None else None
     files = {}
-    if picture is not None and picture.is_file():
-        files[SAMPLES] = picture.read_bytes()
+    for picture in (home / SAMPLES, home / "samples" / "sheet.png") if home is not None else ():
+        if picture.is_file():
+            files[SAMPLES] = picture.read_bytes()
+            break
     files["README.md"] = model_card(model, license=license, run=home, repo_id=repo_id, samples=bool(files)).encode()
     return files
 
@@ -39,8 +40,8 @@ def model_card(model: Model, *, license: str | None = None, run: Path | None = N
     parts = [
         _front(model, figures, title, license),
         f"# {title}",
-        f"A variational autoencoder of {_what(model)}, trained with [vaeworks](https://pypi.org/project/vaeworks/) {vaeworks.__version__} by the recipe `{model.recipe.name}`.",
-        "![Samples drawn from the model](samples.png)" if samples else "",
+        f"A variational autoencoder of {_what(model)}, trained with vaeworks {vaeworks.__version__} by the recipe `{model.recipe.name}`.",
+        "![Samples drawn from the model](samples.png)" if samples else _samples(run),
         _use(model, repo_id),
         _figures_table(figures),
         _data(model, run),
@@ -48,6 +49,17 @@ def model_card(model: Model, *, license: str | None = None, run: Path | None = N
         "## Recipe\n\n```toml\n" + model.recipe.to_toml().strip() + "\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _samples(run: Path | None) -> str:
+    """The first lines of the samples that a run of text or of a table left."""
+    for name, count in (("samples.txt", 10), ("samples.csv", 6)) if run is not None else ():
+        try:
+            lines = (Path(run or "") / name).read_text("utf-8").splitlines()[:count]
+        except (OSError, ValueError):
+            continue
+        return "Samples drawn from the model:\n\n" + "\n".join(f"    {line}" for line in lines)
+    return ""
 
 
 def _figures(run: Path | None) -> dict[str, Any]:

@@ -24,7 +24,6 @@ FILES: Final = (
     "calibration.safetensors",
     "language-model.safetensors",
     "figures.json",
-    "run.json",
 )
 """What a model is loaded from, and what is known of it; nothing else of a repository is fetched."""
 _EXTRA = ("language-model.safetensors", "figures.json")
