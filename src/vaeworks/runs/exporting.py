@@ -51,8 +51,9 @@ def export_model(
         raise VaeworksError(f"only={', '.join(unknown)}: no such graph; choose among {', '.join(GRAPHS)}")
     target = _free(Path(out), overwrite)
     card = card_files(model, license=license, run=run)
+    differences: dict[str, float] = {}
     if format == "safetensors":
-        files, differences = dict(card), {}
+        files = dict(card)
     else:
         device = model.device
         model.vae.to("cpu")  # a graph is written where its constants are
