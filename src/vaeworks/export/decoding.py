@@ -157,7 +157,7 @@ def sampler_graph(vae: VAE, context_size: int = 0) -> Graph:
     def examples(n: int, seed: int) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(seed)
         drawn = [noise.draw(n, generator) for noise in module.noises]
-        return (*drawn, *(() if not context_size else (contexts(n, context_size),)))
+        return (*drawn, *(() if not context_size else (_contexts(n, context_size),)))
 
     x = "an item drawn from p(x | z)" if module.decode.rows is not None else MEANINGS["x"]
     meanings = {**MEANINGS, "z": "the codes drawn", "x": x, **{noise.name: noise.meaning for noise in module.noises}}
@@ -166,7 +166,7 @@ def sampler_graph(vae: VAE, context_size: int = 0) -> Graph:
     return Graph("sampler", module, (*names, *conditions), outputs, examples, meanings, noises=kinds)
 
 
-def contexts(n: int, size: int) -> Tensor:
+def _contexts(n: int, size: int) -> Tensor:
     """One-hot vectors (n, C) of each class in turn."""
     return torch.eye(size)[torch.arange(n) % size]
 
@@ -174,7 +174,7 @@ def contexts(n: int, size: int) -> Tensor:
 @torch.no_grad()
 def drawn_codes(vae: VAE, n: int, seed: int, context_size: int) -> tuple[Tensor, Tensor | None]:
     """n codes (n, D) from the prior, and the contexts (n, C) they were drawn for."""
-    context = contexts(n, context_size) if context_size else None
+    context = _contexts(n, context_size) if context_size else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return vae.latents.generate(vae.prior, n, context), context
