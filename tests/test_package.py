@@ -32,6 +32,8 @@ VERBS = (
     "report",
     "doctor",
     "serve",
+    "export",
+    "push",
 )
 
 
