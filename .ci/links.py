@@ -1,6 +1,6 @@
 """Check a built site: every link and anchor inside it leads somewhere, no page fetches anything from elsewhere, and every picture has a text. Exit code 1 otherwise.
 
-    python .ci/links.py site
+python .ci/links.py site
 """
 
 import re

@@ -1,9 +1,10 @@
 """Run what Markdown files show, in the repository's root and in order: each line of their ```sh blocks that starts with `vae`, and their ```python blocks.
 
     python .ci/readme.py README.md
-    python .ci/readme.py --seconds 5 --epochs 3 docs
+    python .ci/readme.py --seconds 5 --epochs 3 --fork docs
 
-Of a folder all pages are run, files in order of their names. Text, sounds, pictures and a table that only the reader has are made up here, and trained on for some seconds where the
+Of a folder all pages are run, in order of their names, quick starts first: others go on with their runs.
+Text, sounds, pictures and a table that only the reader has are made up here, and trained on for some seconds where the
 reader is shown minutes. What must not be run (servers, uploads) stands in ```console blocks.
 """
 
@@ -12,6 +13,8 @@ import os
 import re
 import shlex
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +81,57 @@ def pages(path: Path) -> list[Path]:
     """A file, or the pages of a folder; a page with its commands run elsewhere is left out."""
     if path.is_file():
         return [path]
-    return [page for page in sorted(path.rglob("*.md")) if page.name not in OWN]
+    return sorted((page for page in path.rglob("*.md") if page.name not in OWN), key=lambda page: ("quick-start" not in page.parts, page))
+
+
+def run(command: list[str], environment: dict[str, str]) -> None:
+    """One command, as the reader gives it."""
+    subprocess.run(command, check=True, env=environment)
+
+
+def run_forked(command: list[str], _: dict[str, str]) -> None:
+    """The same in a copy of this process, which has loaded what takes seconds to load: an interpreter of its own for every command would take most of the time."""
+    import sklearn.decomposition  # noqa: F401
+    import torch  # noqa: F401
+
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = _inside(command)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        raise subprocess.CalledProcessError(code, command)
+
+
+def _inside(command: list[str]) -> int:
+    """The exit code of a command that is run here."""
+    import runpy
+    import traceback
+    import warnings
+
+    try:
+        if command[0] == "vae":
+            from vaeworks.cli import main as vae
+
+            sys.argv = command
+            vae()
+        else:
+            warnings.simplefilter("error")
+            with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+                script.write(command[-1])
+                script.flush()
+                runpy.run_path(script.name, run_name="__main__")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def main() -> None:
@@ -87,6 +140,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, help="Markdown files, or folders of them")
     parser.add_argument("--seconds", type=float, default=20, help="in place of --max-minutes")
     parser.add_argument("--epochs", type=int, help="most epochs of a training")
+    parser.add_argument("--fork", action="store_true", help="load torch once for all commands")
     arguments = parser.parse_args()
     stand_ins()
     binaries = Path(".venv/bin").resolve()
@@ -95,7 +149,7 @@ def main() -> None:
         for command in commands(page.read_text("utf-8"), arguments.seconds, arguments.epochs, str(binaries / "python")):
             print(f"{page} $", shlex.join(command)[:120].replace("\n", " "), flush=True)
             start = time.monotonic()
-            subprocess.run(command, check=True, env=environment)
+            (run_forked if arguments.fork else run)(command, environment)
             print(f"  {time.monotonic() - start:.1f} s", flush=True)
 
 

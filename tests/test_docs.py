@@ -91,7 +91,7 @@ def test_the_reference_has_every_public_name() -> None:
         for name in module.__all__:
             assert f"{{ #{room}.{name} }}" in pages[room.replace(".", "-")]
     assert vaeworks.__all__ == [*dict.fromkeys(vaeworks.__all__)]
-    assert "beta</b> <span class=\"range\">≥ 0</span>: weight of the KL" in pages["vaeworks-objectives"]
+    assert 'beta</b> <span class="range">≥ 0</span>: weight of the KL' in pages["vaeworks-objectives"]
 
 
 def test_names_of_the_package_on_pages_are_public() -> None:

@@ -76,14 +76,22 @@ def _spaces(node: ElementTree.Element) -> None:
     out: list[ElementTree.Element] = []
     for child in list(node):
         before = out[-1] if out else None
-        if before is not None and _named(before) and not _opens(child) and child.tag != "mspace":
-            out.append(ElementTree.Element("mspace", width="0.17em"))
-        elif before is not None and _named(child) and (before.tag in ("mi", "mn", "msub", "msup", "msubsup", "mfrac") or (before.text or "") in (")", "]")):
+        if before is not None and (_apart_after(before, child) or _apart_before(before, child)):
             out.append(ElementTree.Element("mspace", width="0.17em"))
         out.append(child)
     for child in list(node):
         node.remove(child)
     node.extend(out)
+
+
+def _apart_after(before: ElementTree.Element, child: ElementTree.Element) -> bool:
+    """Whether ``before`` is a function of ``child``, without brackets."""
+    return _named(before) and child.tag != "mspace" and not _opens(child)
+
+
+def _apart_before(before: ElementTree.Element, child: ElementTree.Element) -> bool:
+    """Whether ``child`` is a function that ``before`` multiplies."""
+    return _named(child) and (before.tag in ("mi", "mn", "msub", "msup", "msubsup", "mfrac") or before.text in (")", "]"))
 
 
 def _named(node: ElementTree.Element) -> bool:

@@ -12,7 +12,6 @@ import reference
 from mkdocs.structure.files import File, Files
 
 ROOT = excerpts.ROOT
-REPLACED = {"../examples/minivae.py": "minivae.md", "docs/": "", "CONTRIBUTING.md": "contributing.md", "../CONTRIBUTING.md": "contributing.md"}
 
 
 def on_config(config: Any) -> Any:
@@ -40,15 +39,15 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Excerpts, tables, and links from names of the package to its reference."""
     markdown = re.sub(r"\]\(\.\./examples/minivae\.py\)", "](minivae.md)", markdown)
     markdown = recipes.expand(excerpts.expand(markdown))
     return reference.linked(markdown, page.file.src_uri)
 
 
-def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Formulas, and tables that scroll by themselves on a narrow screen."""
+def on_page_content(html: str, **_: Any) -> str:
+    """Formulas."""
     return formulas.render(html)
 
 

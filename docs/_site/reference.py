@@ -103,7 +103,14 @@ def pages() -> list[tuple[str, str]]:
 
 def index() -> str:
     """The page above them."""
-    lines = ["# Reference", "", "Every public name, room by room. Upper rooms import lower ones; see [Contributing](../contributing.md).", "", "| room | what it is | names |", "|---|---|---|"]
+    lines = [
+        "# Reference",
+        "",
+        "Every public name, room by room. Upper rooms import lower ones; see [Contributing](../contributing.md).",
+        "",
+        "| room | what it is | names |",
+        "|---|---|---|",
+    ]
     for room, page in pages():
         doc = (ast.get_docstring(_module(room)) or "").split("\n\n")[0].replace("\n", " ")
         lines.append(f"| [`{room}`]({page}.md) | {_inline(doc)} | {len(public(room))} |")
@@ -126,7 +133,7 @@ def _page(room: str) -> str:
 def _entry(entry: Public) -> str:
     node = entry.node
     if node is None:
-        page = dict((title, page) for title, page in pages()).get(entry.module)
+        page = dict(pages()).get(entry.module)
         where = f'<a href="{page}.html"><code>{entry.module}</code></a>' if page else f"<code>{entry.module}</code>"
         return f'<p class="where">The room {where}.</p>'
     parts = [f'<p class="where">{entry.module.replace(".", "/")}.py, line {node.lineno}</p>' if not _package(entry.module) else ""]
@@ -144,7 +151,9 @@ def _entry(entry: Public) -> str:
         parts.append(_prose(entry.doc or "", _ranges(init)))
         told = [(name, f"{kind}", doc) for name, kind, _, doc in fields if doc]
         if told:
-            parts.append("<dl>" + "".join(f"<dt><code>{html.escape(n)}: {html.escape(k)}</code></dt><dd>{_prose(d)}</dd>" for n, k, d in told) + "</dl>")
+            parts.append(
+                "<dl>" + "".join(f"<dt><code>{html.escape(n)}: {html.escape(k)}</code></dt><dd>{_prose(d)}</dd>" for n, k, d in told) + "</dl>"
+            )
         parts += [_method(n) for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_") and ast.get_docstring(n)]
     elif isinstance(node, ast.FunctionDef):
         parts += [_code(_signature(entry.name, node)), _prose(entry.doc or "", _ranges(node))]
@@ -266,7 +275,7 @@ def _prose(doc: str, ranges: dict[str, str] | None = None) -> str:
             knobs.update(names)
             bounds = {ranges[n] for n in names if n in (ranges or {})} if ranges else set()
             within = f' <span class="range">{html.escape("; ".join(sorted(bounds)))}</span>' if bounds else ""
-            told.append(f'<b>{html.escape(match[1])}</b>{within}: {_inline(line[match.end() :])}')
+            told.append(f"<b>{html.escape(match[1])}</b>{within}: {_inline(line[match.end() :])}")
         out.append("<p>" + "<br>".join(told) + "</p>")
     rest = {name: bounds for name, bounds in (ranges or {}).items() if name not in knobs}
     if rest:
