@@ -50,7 +50,7 @@ ENTRIES = (
         "The 1797 digits of 8x8 pixels that ship with scikit-learn, and no option set.",
         (
             "vae train digits -o runs/digits",
-            "vae sample runs/digits -n 60 -o digits-samples.png",
+            "vae sample runs/digits -n 64 -o digits-samples.png",
             "vae interpolate runs/digits 'digits[3]' 'digits[8]' -n 10 -o digits-path.png",
         ),
         (

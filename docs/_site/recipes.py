@@ -38,14 +38,14 @@ def table(kind: str) -> str:
 def _order(figure: dict[str, Any] | None) -> tuple[str, float]:
     if figure is None:
         return "~", 0.0
-    return figure["meaning"], figure["value"] * (1 if figure["unit"] == "squared error" else -1)
+    return "" if figure["meaning"] == "log p(x)" else figure["meaning"], figure["value"] * (1 if figure["unit"] == "squared error" else -1)
 
 
 def _told(figure: dict[str, Any] | None) -> str:
     if figure is None:
         return ""
     error = f" ± {figure['standard_error']:.2g}" if figure["standard_error"] is not None else ""
-    return f"{figure['value']:.4g}{error} {figure['unit']}, {figure['meaning']}"
+    return f"{figure['value']:.4g}{error} {figure['unit']}, {figure['meaning']}".replace("|", "\\|")
 
 
 def _minutes(figure: dict[str, Any] | None) -> str:
