@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ __all__ = ["ENTRIES", "Entry", "page"]
 
 DOCS = Path(__file__).parent
 FOLDER = DOCS / "gallery"
-WIDEST, LINES = 960, 14
+WIDEST, LINES, HEARD = 960, 14, 3
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,14 @@ ENTRIES = (
         "Spoken digits",
         "3000 recordings of spoken digits (Free Spoken Digit Dataset, CC BY-SA 4.0), as log-mel spectrograms of unequal length, with the digit as context.",
         (
-            "vae train spoken/ -o runs/spoken --labels-from '{label}_{speaker}_{take}' --set context=label --epochs 15",
+            "vae train spoken/ -o runs/spoken --labels-from '{label}_{speaker}_{take}' --set context=label --epochs 10",
             "vae reconstruct runs/spoken spoken/ --limit 6 -o spoken-pairs.png",
-            "vae sample runs/spoken -n 12 --given label=7 -o sevens-spoken.png",
+            "vae sample runs/spoken -n 12 --given label=7 -o sevens-spoken",
         ),
         (
             ("spoken-pairs.png", "Spectrograms of recordings beside their reconstructions."),
-            ("sevens-spoken.png", "Twelve sevens that nobody spoke. With `-o folder` they are WAV files."),
+            ("sevens-spoken/sheet.png", "Twelve sevens that nobody spoke."),
+            ("sevens-spoken/*.wav", "The first three of them."),
         ),
     ),
     Entry(
@@ -151,10 +153,12 @@ ENTRIES = (
 )
 
 
-def _kept(path: str) -> str:
-    """The name under which a file is kept in the gallery."""
+def _kept(path: str) -> list[str]:
+    """The names under which a file, or the first files of a pattern, are kept in the gallery."""
     name = path.removeprefix("runs/").replace("/", "-")
-    return name if name.endswith(".png") else f"{name.split('.')[0]}.txt"
+    if "*" in name:
+        return [name.replace("*", str(i)) for i in range(HEARD)]
+    return [name if name.endswith(".png") else f"{name.split('.')[0]}.txt"]
 
 
 def page() -> str:
@@ -168,9 +172,12 @@ def page() -> str:
     for entry in ENTRIES:
         parts += ["", f"## {entry.title}", "", entry.text, "", "```console", *(f"$ {c}" for c in entry.commands), "```"]
         for file, caption in entry.shown:
-            kept = FOLDER / _kept(file)
+            kept, *others = (FOLDER / name for name in _kept(file))
             if kept.suffix == ".png":
                 parts += ["", f"![{caption}](gallery/{kept.name}){{ .sheet }}", f"*{caption}*"]
+            elif kept.suffix == ".wav":
+                players = (f'<audio controls preload="none" src="gallery/{sound.name}"></audio>' for sound in (kept, *others))
+                parts += ["", f"*{caption}*", "", *players]
             elif kept.is_file():
                 parts += ["", f"*{caption}*", "", "```text", kept.read_text("utf-8").rstrip(), "```"]
     return "\n".join(parts) + "\n"
@@ -193,8 +200,11 @@ def _keep(entry: Entry, work: Path) -> None:
     from PIL import Image
 
     for file, _ in entry.shown:
-        source, kept = work / file, FOLDER / _kept(file)
-        if kept.suffix == ".png":
+        source, kept = work / file, FOLDER / _kept(file)[0]
+        if "*" in file:
+            for sound, name in zip(sorted(work.glob(file)), _kept(file), strict=False):
+                shutil.copyfile(sound, FOLDER / name)
+        elif kept.suffix == ".png":
             picture = Image.open(source).convert("RGB")
             if picture.width > WIDEST:
                 picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
