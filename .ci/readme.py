@@ -148,9 +148,10 @@ def main() -> None:
     for page in [page for path in arguments.paths for page in pages(path)]:
         for command in commands(page.read_text("utf-8"), arguments.seconds, arguments.epochs, str(binaries / "python")):
             print(f"{page} $", shlex.join(command)[:120].replace("\n", " "), flush=True)
-            start = time.monotonic()
+            start, before = time.monotonic(), os.times()
             (run_forked if arguments.fork else run)(command, environment)
-            print(f"  {time.monotonic() - start:.1f} s", flush=True)
+            spent = os.times().children_user + os.times().children_system - before.children_user - before.children_system
+            print(f"  {time.monotonic() - start:.1f} s, {spent:.1f} s of a processor", flush=True)
 
 
 if __name__ == "__main__":
