@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint setup lock clean
+.PHONY: demo test lint docs setup lock clean
 
 demo: setup
 	$(BIN)/vae train digits -o runs/digits --overwrite
@@ -16,6 +16,11 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, in site/: open site/index.html; nothing is fetched.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python .ci/links.py site
 
 setup: .venv/.ready
 
@@ -33,4 +38,4 @@ lock: setup
 	sed -i 's/^torch==\(.*\)+cpu/torch==\1/' requirements.lock
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site

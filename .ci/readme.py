@@ -1,17 +1,27 @@
-"""Run what a Markdown file shows, in the repository's root and in order: each line of its ```sh blocks that starts with `vae`, and its ```python blocks.
+"""Run what Markdown files show, in the repository's root and in order: each line of their ```sh blocks that starts with `vae`, and their ```python blocks.
 
-Text, sounds and a table that only the reader has are made up here, and trained on for some seconds where the reader is shown minutes.
+    python .ci/readme.py README.md
+    python .ci/readme.py --seconds 5 --epochs 3 --fork docs
+
+Of a folder all pages are run, in order of their names, quick starts first: others go on with their runs.
+Text, sounds, pictures and a table that only the reader has are made up here, and trained on for some seconds where the
+reader is shown minutes. What must not be run (servers, uploads) stands in ```console blocks.
 """
 
+import argparse
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ABSENT = ("photos/",)  # data that only the reader has, and that nothing stands in for
-SECONDS = 20
+OWN = ("results.md", "cli.md", "gallery.md")  # pages whose commands another script runs, and takes the page from
+BLOCK = re.compile(r"^([ ]*)```(sh|python)\n(.*?)^\1```", re.S | re.M)
 
 
 def stand_ins() -> None:
@@ -48,26 +58,101 @@ def stand_ins() -> None:
         Path("customers.csv").write_text("\n".join(lines))
 
 
-def shortened(line: str) -> str:
-    """The same command with seconds in place of the reader's minutes."""
-    return re.sub(r"--max-minutes \S+", f"--max-minutes {SECONDS / 60:.2f}", line)
+def shortened(line: str, seconds: float, epochs: int | None) -> str:
+    """The same command with seconds in place of the reader's minutes, and no more than ``epochs``."""
+    line = re.sub(r"--max-minutes \S+", f"--max-minutes {seconds / 60:.2f}", line)
+    return line if epochs is None else re.sub(r"--epochs (\d+)", lambda m: f"--epochs {min(int(m[1]), epochs)}", line)
 
 
-def main(path: str) -> None:
-    """Run the commands and the code in ``path``; stop at the first that fails."""
+def commands(text: str, seconds: float, epochs: int | None, python: str = "python") -> Iterator[list[str]]:
+    """What a page shows to be run, in its order."""
+    for indent, language, block in BLOCK.findall(text):
+        own = "\n".join(line.removeprefix(indent) for line in block.splitlines())
+        if language == "python":
+            yield [python, "-W", "error", "-c", own]
+            continue
+        for line in own.replace("\\\n", " ").splitlines():
+            command = shortened(line.split(" #")[0].strip(), seconds, epochs)
+            if command.startswith("vae ") and not any(word in command for word in ABSENT):
+                yield shlex.split(command)
+
+
+def pages(path: Path) -> list[Path]:
+    """A file, or the pages of a folder; a page with its commands run elsewhere is left out."""
+    if path.is_file():
+        return [path]
+    return sorted((page for page in path.rglob("*.md") if page.name not in OWN), key=lambda page: ("quick-start" not in page.parts, page))
+
+
+def run(command: list[str], environment: dict[str, str]) -> None:
+    """One command, as the reader gives it."""
+    subprocess.run(command, check=True, env=environment)
+
+
+def run_forked(command: list[str], _: dict[str, str]) -> None:
+    """The same in a copy of this process, which has loaded what takes seconds to load: an interpreter of its own for every command would take most of the time."""
+    import sklearn.decomposition  # noqa: F401
+    import torch  # noqa: F401
+
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = _inside(command)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        raise subprocess.CalledProcessError(code, command)
+
+
+def _inside(command: list[str]) -> int:
+    """The exit code of a command that is run here."""
+    import runpy
+    import traceback
+    import warnings
+
+    try:
+        if command[0] == "vae":
+            from vaeworks.cli import main as vae
+
+            sys.argv = command
+            vae()
+        else:
+            warnings.simplefilter("error")
+            with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+                script.write(command[-1])
+                script.flush()
+                runpy.run_path(script.name, run_name="__main__")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Run the commands and the code; stop at the first that fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="+", type=Path, help="Markdown files, or folders of them")
+    parser.add_argument("--seconds", type=float, default=20, help="in place of --max-minutes")
+    parser.add_argument("--epochs", type=int, help="most epochs of a training")
+    parser.add_argument("--fork", action="store_true", help="load torch once for all commands")
+    arguments = parser.parse_args()
     stand_ins()
     binaries = Path(".venv/bin").resolve()
     environment = os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}"}
-    for language, block in re.findall(r"```(sh|python)\n(.*?)```", Path(path).read_text("utf-8"), re.S):
-        if language == "python":
-            commands = [[str(binaries / "python"), "-W", "error", "-c", block]]
-        else:
-            lines = [shortened(line.split(" #")[0].strip()) for line in block.splitlines()]
-            commands = [shlex.split(line) for line in lines if line.startswith("vae ") and not any(word in line for word in ABSENT)]
-        for command in commands:
-            print("$", shlex.join(command)[:120].replace("\n", " "), flush=True)
-            subprocess.run(command, check=True, env=environment)
+    for page in [page for path in arguments.paths for page in pages(path)]:
+        for command in commands(page.read_text("utf-8"), arguments.seconds, arguments.epochs, str(binaries / "python")):
+            print(f"{page} $", shlex.join(command)[:120].replace("\n", " "), flush=True)
+            start, before = time.monotonic(), os.times()
+            (run_forked if arguments.fork else run)(command, environment)
+            spent = os.times().children_user + os.times().children_system - before.children_user - before.children_system
+            print(f"  {time.monotonic() - start:.1f} s, {spent:.1f} s of a processor", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
