@@ -20,20 +20,44 @@ TASKS = {"image": "unconditional-image-generation", "text": "text-generation"}
 """The hub's names of what models do."""
 TOLD = {"log_px": "log p(x)", "elbo": "ELBO", "bits_per_dim": "bits per dimension", "kl": "KL(q(z|x) || p(z))", "log_likelihood": "E_q log p(x|z)"}
 
+GRAPHS_USE = {
+    "onnx": """## How to use
 
-def card_files(model: Model, *, license: str | None = None, run: str | Path | None = None, repo_id: str | None = None) -> dict[str, bytes]:
-    """README.md, and the picture of samples that it shows where the run has one, or samples of images can be drawn."""
+The graphs run without vaeworks: `export.json` says what goes in, what comes out, and how items become numbers and back; `example.py` does it with numpy and onnxruntime alone.
+
+```bash
+pip install numpy onnxruntime
+python example.py
+```""",
+    "torch": """## How to use
+
+The programs run with torch alone: `export.json` says what goes in, what comes out, and how items become numbers and back.
+
+```python
+import torch
+
+decoder = torch.export.load("decoder.pt2").module()
+```""",
+}
+
+
+def card_files(
+    model: Model, *, license: str | None = None, run: str | Path | None = None, repo_id: str | None = None, graphs: str = ""
+) -> dict[str, bytes]:
+    """README.md, of a folder that holds the model or the graphs, onnx or torch, made from it; and the picture of samples that it shows, where there is one."""
     home = Path(run) if run is not None else model.home
     files = {}
     for picture in (home / SAMPLES, home / "samples" / "sheet.png") if home is not None else ():
         if picture.is_file():
             files[SAMPLES] = picture.read_bytes()
             break
-    files["README.md"] = model_card(model, license=license, run=home, repo_id=repo_id, samples=bool(files)).encode()
+    files["README.md"] = model_card(model, license=license, run=home, repo_id=repo_id, samples=bool(files), graphs=graphs).encode()
     return files
 
 
-def model_card(model: Model, *, license: str | None = None, run: Path | None = None, repo_id: str | None = None, samples: bool = False) -> str:
+def model_card(
+    model: Model, *, license: str | None = None, run: Path | None = None, repo_id: str | None = None, samples: bool = False, graphs: str = ""
+) -> str:
     """The card as Markdown under YAML: what the model is, what it learned from, its figures with protocol and standard errors, its limits, how to use it."""
     figures = _figures(run)
     title = repo_id.split("/")[-1] if repo_id else f"{model.recipe.name} VAE of {model.schema.source or model.schema.kind}"
@@ -42,7 +66,7 @@ def model_card(model: Model, *, license: str | None = None, run: Path | None = N
         f"# {title}",
         f"A variational autoencoder of {_what(model)}, trained with vaeworks {metadata.version('vaeworks')} by the recipe `{model.recipe.name}`.",
         "![Samples drawn from the model](samples.png)" if samples else _samples(run),
-        _use(model, repo_id),
+        GRAPHS_USE[graphs] if graphs else _use(model, repo_id),
         _figures_table(figures),
         _data(model, run),
         "## Limitations\n\n" + "\n".join(f"- {limit}" for limit in _limits(model, figures)),
@@ -113,7 +137,7 @@ def _use(model: Model, repo_id: str | None) -> str:
         f"model = Model.from_pretrained({where!r})",
         f"x = model.sample(16{condition})        # {'model.frame(x) is a data frame' if model.schema.kind == 'table' else 'model.raw(x) are items'}",
         f"z = model.encode(items)        # codes of {size} numbers", "model.score(items)             # how probable each item is", "```", "",
-        "Loading reads tensors, JSON and TOML, and runs no code. Where this folder holds `export.json`, its graphs run without this library: `python example.py` shows how.",
+        "Loading reads tensors, JSON and TOML, and runs no code.",
     ]  # fmt: skip
     return "\n".join(lines)
 

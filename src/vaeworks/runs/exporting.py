@@ -50,7 +50,7 @@ def export_model(
     if unknown := [name for name in chosen if name not in GRAPHS]:
         raise VaeworksError(f"only={', '.join(unknown)}: no such graph; choose among {', '.join(GRAPHS)}")
     target = _free(Path(out), overwrite)
-    card = card_files(model, license=license, run=run)
+    card = card_files(model, license=license, run=run, graphs="" if format == "safetensors" else format)
     differences: dict[str, float] = {}
     if format == "safetensors":
         files = dict(card)
