@@ -29,6 +29,7 @@ VERBS = (
     "check",
     "fit-prior",
     "impute",
+    "explore",
 )
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Annotated, Any
+import asyncio
+import time
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from fastapi import FastAPI, HTTPException, Path, Query
+from fastapi.responses import HTMLResponse, Response
 from numpy.typing import NDArray
 
 from vaeworks.model import AudioSchema, ImageSchema
 from vaeworks.runs import originals_of
+from vaeworks.serving.media import picture_urls, sound_urls
 from vaeworks.serving.page import assets, document
-from vaeworks.serving.scene import Scene
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
+from vaeworks.serving.scene import SCORED_SECONDS, Scene
+from vaeworks.serving.wire import wire_of
 
 __all__ = ["add_explorer", "items_on_the_wire"]
 
@@ -25,15 +27,13 @@ MOST = 64
 
 def items_on_the_wire(scene: Scene, index: list[int]) -> list[dict[str, Any]]:
     """The items at ``index`` as they were given, not as the model reads them: {item, label, name} each."""
-    from vaeworks.serving.wire import wire_of
-
     model, schema = scene.model, scene.model.schema
     chosen = scene.items[torch.tensor(index, dtype=torch.int64)]
     if isinstance(schema, ImageSchema) and schema.mode:
-        wire = [_png(image) for image in schema.to_images(schema.shown(chosen.values))]
+        wire = picture_urls(schema, schema.shown(chosen.values))
     elif isinstance(schema, AudioSchema):
         assert chosen.lengths is not None
-        wire = [_wav(wave[0, : int(n)].numpy(), schema.rate) for wave, n in zip(chosen.values, chosen.lengths, strict=True)]
+        wire = sound_urls([wave[0, : int(n)].numpy().astype(np.float32) / 32768 for wave, n in zip(chosen.values, chosen.lengths, strict=True)], schema.rate)
     else:
         wire = wire_of(model, originals_of(model, chosen))
     if chosen.observed is not None and schema.kind == "table":
@@ -50,10 +50,8 @@ def items_on_the_wire(scene: Scene, index: list[int]) -> list[dict[str, Any]]:
 
 def add_explorer(app: FastAPI, scene: Scene) -> None:
     """Add the page at /, and what it needs of ``scene`` under /explore, to an app that ``create_app`` made of the same model."""
-    from fastapi import HTTPException, Path, Query
-    from fastapi.concurrency import run_in_threadpool
-    from fastapi.responses import HTMLResponse, Response
-
+    service = app.state.service
+    scoring = asyncio.Lock()
     page = document(f"{scene.model.schema.source}: {scene.model.recipe.name}")
 
     def numbers(values: NDArray[np.float32]) -> Response:
@@ -82,7 +80,7 @@ def add_explorer(app: FastAPI, scene: Scene) -> None:
     async def plane(method: str) -> Response:
         if method not in scene.methods:
             raise HTTPException(404, f"the codes can be seen by {', '.join(scene.methods)}")
-        return numbers(await run_in_threadpool(scene.plane, method))
+        return numbers(await service.aside(scene.plane, method))
 
     @app.get("/explore/channel/{number}", include_in_schema=False)
     async def channel(number: Annotated[int, Path(ge=0)]) -> Response:
@@ -94,28 +92,14 @@ def add_explorer(app: FastAPI, scene: Scene) -> None:
     async def log_px() -> Response:
         if scene.model.point:
             raise HTTPException(404, "a plain autoencoder has no log p(x)")
-        return numbers(await run_in_threadpool(scene.log_px))
+        async with scoring:
+            end = time.monotonic() + SCORED_SECONDS
+            while await service.alone("log_px", lambda _: scene.score_some()) and time.monotonic() < end:
+                pass  # a part at a time, so that others have the model in between
+        return numbers(scene.log_px)
 
     @app.get("/explore/items", include_in_schema=False)
     async def items(i: Annotated[list[int], Query(max_length=MOST)]) -> list[dict[str, Any]]:
         if any(not 0 <= one < len(scene.codes) for one in i):
             raise HTTPException(404, f"items have the numbers 0 to {len(scene.codes) - 1}")
-        return await run_in_threadpool(items_on_the_wire, scene, i)
-
-
-def _png(image: Any) -> str:
-    import base64
-
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _wav(samples: NDArray[np.int16], rate: int) -> str:
-    import base64
-
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format="WAV", subtype="PCM_16")
-    return "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return await service.aside(items_on_the_wire, scene, i)

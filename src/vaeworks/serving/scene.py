@@ -28,7 +28,7 @@ NEIGHBOURLY = 2000
 """Items that t-SNE is given at most: it takes a few seconds of one core for these, and minutes for ten times as many."""
 SCORED_SECONDS = 20.0
 """How long log p(x) is computed for the colours of a map."""
-_SAMPLES = 50
+_SAMPLES, _PART = 50, 100
 _MEASURED = 1000
 """Items that the KL of each dimension is measured on."""
 _COLUMNS = 40
@@ -78,8 +78,13 @@ class Scene:
     """The share of the codes' variance along each axis."""
     channels: tuple[Channel, ...]
     _planes: dict[str, Floats] = field(default_factory=dict)
-    _log_px: Floats | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        n = len(self.codes)
+        self.log_px: Floats = np.full(n, np.nan, dtype=np.float32)
+        """log p(x) in nats (N,) as far as it is known."""
+        self._unscored = torch.randperm(n, generator=torch.Generator().manual_seed(0))
 
     @classmethod
     def of(cls, model: Model, items: Items, *, seed: int = 0) -> Scene:
@@ -117,20 +122,20 @@ class Scene:
                 self._planes[method] = self._tsne() if method == "tsne" else (self.codes - self.centre) @ self.axes.T
             return self._planes[method]
 
-    def log_px(self) -> Floats:
-        """log p(x) in nats of as many items, in mixed order, as ``SCORED_SECONDS`` allow, (N,): NaN of others. VaeworksError for a plain autoencoder."""
-        with self._lock:
-            if self._log_px is None:
-                found = np.full(len(self.codes), np.nan, dtype=np.float32)
-                order = torch.randperm(len(self.codes), generator=torch.Generator().manual_seed(0))
-                end = time.monotonic() + SCORED_SECONDS
-                for part in order.split(100):
-                    part = part.sort().values
-                    found[part.numpy()] = self.model.log_prob(self.items[part], _SAMPLES).value.float().cpu().numpy()
-                    if time.monotonic() > end:
-                        break
-                self._log_px = found
-            return self._log_px
+    def score(self, seconds: float = SCORED_SECONDS) -> Floats:
+        """log p(x) in nats of as many items, in mixed order, as ``seconds`` allow, (N,): NaN of others."""
+        end = time.monotonic() + seconds
+        while self.score_some() and time.monotonic() < end:
+            pass
+        return self.log_px
+
+    def score_some(self) -> bool:
+        """log p(x) of the next hundred items; False where there are no more. VaeworksError for a plain autoencoder."""
+        part, self._unscored = self._unscored[:_PART], self._unscored[_PART:]
+        if len(part):
+            part = part.sort().values
+            self.log_px[part.numpy()] = self.model.log_prob(self.items[part], _SAMPLES).value.float().cpu().numpy()
+        return bool(len(self._unscored))
 
     def facts(self) -> dict[str, Any]:
         """What the page needs to know before anything else, JSON-ready."""

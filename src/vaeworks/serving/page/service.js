@@ -11,9 +11,8 @@ async function ask(path, body) {
   if (answer.ok) return answer;
   let why = `${answer.status} ${answer.statusText}`;
   try {
-    const { detail, error } = await answer.json();
-    const told = detail ?? error ?? why;
-    why = typeof told === "string" ? told : Array.isArray(told) ? told.map(({ msg, loc }) => `${(loc ?? []).join(".")}: ${msg}`).join("; ") : told.message ?? JSON.stringify(told);
+    const { detail } = await answer.json();
+    why = typeof detail === "string" ? detail : detail.map(({ field, message }) => (field ? `${field}: ${message}` : message)).join("; ");
   } catch { /* no JSON: the status says it */ }
   throw new Error(why);
 }

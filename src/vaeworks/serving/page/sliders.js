@@ -2,7 +2,7 @@
 import { el, number } from "explore/dom";
 import { emit, on, state } from "explore/state";
 
-const FIRST = 12;
+const FIRST = 16;
 
 export function slidersPanel() {
   const { dimensions, levels, classes_in_code: coded } = state.scene;
