@@ -28,7 +28,7 @@ NEIGHBOURLY = 2000
 """Items that t-SNE is given at most: it takes a few seconds of one core for these, and minutes for ten times as many."""
 SCORED_SECONDS = 20.0
 """How long log p(x) is computed for the colours of a map."""
-_SAMPLES, _PART = 50, 100
+_SAMPLES, _PART, _DRAWS = 50, 100, 8
 _MEASURED = 1000
 """Items that the KL of each dimension is measured on."""
 _COLUMNS = 40
@@ -39,8 +39,8 @@ class Dimension:
     """One coordinate of the code, as a slider shows it."""
 
     index: int
-    kl: float | None
-    """KL(q(z_i | x) || p(z_i)) in nats, the mean over items; None where it is not known for each coordinate."""
+    nats: float | None
+    """What it tells of items, the mean over them: see ``measure``. None for a plain autoencoder."""
     low: float
     high: float
     """What nearly all codes lie between: 0.1 % and 99.9 % of the aggregated posterior, and a tenth more."""
@@ -77,6 +77,9 @@ class Scene:
     explained: tuple[float, float]
     """The share of the codes' variance along each axis."""
     channels: tuple[Channel, ...]
+    measure: Literal["kl", "information", "spread"]
+    """What dimensions are in order of: KL(q(z_i | x) || p(z_i)); where q or p does not factorise, the information of x and z_i as if both were normal,
+    log(Var z_i / E Var(z_i | x)) / 2; of a plain autoencoder the spread of codes."""
     _planes: dict[str, Floats] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -92,18 +95,18 @@ class Scene:
         if not len(items):
             raise VaeworksError("there are no items to explore: give data with at least one")
         codes = model.encode(items).float().cpu().numpy()
-        kl = _kl(model, items[:_MEASURED], codes.shape[1], seed)
+        measure, nats = _told(model, items[:_MEASURED], codes.shape[1], seed)
         low, high = np.quantile(codes, [0.001, 0.999], axis=0)
         margin = 0.1 * (high - low) + 1e-3
-        order = np.argsort(-(codes.std(0) if kl is None else kl), kind="stable")
+        order = np.argsort(-(codes.std(0) if nats is None else nats), kind="stable")
         dimensions = tuple(
             Dimension(
-                int(i), None if kl is None else float(kl[i]), float(low[i] - margin[i]), float(high[i] + margin[i]), float(codes[:, i].mean()), float(codes[:, i].std())
+                int(i), None if nats is None else float(nats[i]), float(low[i] - margin[i]), float(high[i] + margin[i]), float(codes[:, i].mean()), float(codes[:, i].std())
             )
             for i in order
         )
         centre, axes, explained = _principal(codes)
-        return cls(model, items, codes, dimensions, centre, axes, explained, tuple(_channels(model, items)))
+        return cls(model, items, codes, dimensions, centre, axes, explained, tuple(_channels(model, items)), measure)
 
     @property
     def size(self) -> int:
@@ -143,6 +146,7 @@ class Scene:
         return {
             "count": len(self.codes),
             "dimensions": [vars(d) for d in self.dimensions],
+            "measure": self.measure,
             "centre": self.centre.tolist(),
             "axes": self.axes.tolist(),
             "explained": self.explained,
@@ -196,25 +200,33 @@ def _principal(codes: Floats) -> tuple[Floats, Floats, tuple[float, float]]:
 
 
 @torch.inference_mode()
-def _kl(model: Model, items: Items, size: int, seed: int) -> NDArray[np.float64] | None:
-    """The mean KL of each coordinate of the code (D,); None where it is not a sum over coordinates, or there is none."""
+def _told(model: Model, items: Items, size: int, seed: int) -> tuple[Literal["kl", "information", "spread"], NDArray[np.float64] | None]:
+    """What each coordinate of the code tells of items, (D,), and how it is measured: see ``Scene.measure``."""
     if model.point:
-        return None
+        return "spread", None
+    latents = model.vae.latents
+    kl: list[torch.Tensor] = []
+    within, squares, means = [], [], []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        total = torch.zeros(0, dtype=torch.float64)
         for batch in hidden(items, model.schema).batches(model.schema, 250, torch.Generator().manual_seed(seed)):
+            drawn = latents.infer(model.vae, batch.to(model.device), _DRAWS)
+            z = latents.code(drawn).double()
+            within.append(z.var(0).sum(0))
+            squares.append(z.square().mean(0).sum(0))
+            means.append(z.mean(0).sum(0))
             try:
-                levels = [kl_per_dimension(level).flatten(0, -2) for level in model.vae.latents.infer(model.vae, batch.to(model.device), 1)]
+                levels = [kl_per_dimension(level).flatten(0, -2).double().mean(0) * len(batch) for level in drawn]
             except NotImplementedError:
-                return None
-            if isinstance(model.vae.latents, LabelledLatents):  # the label is one coordinate, written as many
-                levels[0] = levels[0].expand(-1, model.vae.latents.classes) / model.vae.latents.classes
-            here = torch.cat(levels, -1).double().sum(0).cpu()
-            total = here if not len(total) else total + here
-    if len(total) != size:
-        return None
-    return (total / len(items)).numpy()
+                levels = []
+            if isinstance(latents, LabelledLatents) and levels:  # the label is one coordinate, written as many
+                levels[0] = levels[0].expand(latents.classes) / latents.classes
+            kl.append(torch.cat([torch.zeros(0, dtype=torch.float64), *(level.cpu() for level in levels)]))
+    n = len(items)
+    if all(len(part) == size for part in kl):
+        return "kl", torch.stack(kl).sum(0).div(n).numpy()
+    noise, second, mean = (torch.stack(parts).sum(0).cpu() / n for parts in (within, squares, means))
+    return "information", (0.5 * torch.log((second - mean.square()).clamp_min(1e-12) / noise.clamp_min(1e-12))).clamp_min(0).numpy()
 
 
 def _channels(model: Model, items: Items) -> list[Channel]:

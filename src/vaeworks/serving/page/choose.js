@@ -20,7 +20,7 @@ export function chooser(chosen) {
       const i = Math.floor(Math.random() * (state.codes.length / state.scene.centre.length));
       take(await backend.item(i));
     } catch (error) { complain(error); }
-  } }, "An item of the map");
+  } }, "A random item");
   const here = el("button", { type: "button", onclick: () => {
     if (state.original) take(state.original);
     else if (state.current !== null) chosen({ item: state.current, given: state.given, name: "what is shown" });

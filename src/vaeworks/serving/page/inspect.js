@@ -26,7 +26,7 @@ export function inspectPanel() {
       const score = el("p", { class: "score" }, backend.can.score && state.model.has_log_prob ? "Estimating log p(x) …" : noScore());
       const near = el("div", { class: "neighbours", role: "group", "aria-label": "Nearest neighbours" });
       result.replaceChildren(
-        together([["yours", item], ["reconstruction", rebuilt]]), score,
+        together([[name.slice(0, 40), item], ["reconstruction", rebuilt]]), score,
         el("h3", {}, "Nearest neighbours"), near,
         el("div", { class: "buttons" }, el("button", { type: "button", onclick: () => saveItems([item, rebuilt], `${state.model.source}-pair`) }, "Download both")));
       near.replaceChildren(...await Promise.all(found.map(async ({ index: i, distance }) => {

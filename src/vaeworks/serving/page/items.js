@@ -8,7 +8,7 @@ export const cell = (value) => (value === null || value === undefined ? "–" : 
 const shows = {
   image: (item, label, size) => {
     const [height, width] = state.model.shape.slice(-2);
-    return el("img", { src: item, alt: label, class: Math.max(height, width) < 96 ? "pixels" : "", style: size ? `height: ${size}px; width: ${(size * width) / height}px` : "" });
+    return el("img", { src: item, alt: label, width, height, class: Math.max(height, width) < 96 ? "pixels" : "", style: size ? `height: ${size}px; width: ${(size * width) / height}px` : "" });
   },
   text: (item, label, size) => el(size ? "span" : "blockquote", { class: "text", lang: "" }, item === "" ? el("em", {}, "(empty)") : item),
   audio: (item, label, size) => el("span", { class: size ? "sound small" : "sound" }, waveform(item, { label, ...(size ? { width: 120, height: 40 } : {}) }), ...(size ? [] : [el("audio", { src: item, controls: true, "aria-label": label })])),

@@ -7,6 +7,7 @@ import { legendText } from "explore/legend";
 import { Grid, draw } from "explore/raster";
 import { complain, emit, look, on, say, state } from "explore/state";
 
+const MANY = 20000;
 const view = { scale: 1, x: 0, y: 0 };
 const cross = { x: 0, y: 0, shown: false };
 let canvas, marks, context, over, image, grid, colours;
@@ -58,6 +59,17 @@ function zoom(factor, at = { x: view.x, y: view.y }) {
   view.x = at.x + (view.x - at.x) / factor;
   view.y = at.y + (view.y - at.y) / factor;
   view.scale *= factor;
+  move();
+}
+
+let moving = false;
+let resting = 0;
+
+/** Many points are drawn plainly as long as the map moves, and with care once it rests. */
+function move() {
+  moving = colours !== undefined && colours.length > MANY;
+  clearTimeout(resting);
+  if (moving) resting = setTimeout(() => { moving = false; redraw(); }, 160);
   redraw();
 }
 
@@ -77,7 +89,7 @@ export function frame() {
   const sharp = canvas.width / Math.max(1, canvas.clientWidth);
   const zoomed = Math.sqrt(Math.max(1, view.scale / (canvas.width / Math.max(grid.box.x1 - grid.box.x0, 1e-6))));
   const radius = sharp * Math.min(5, Math.max(0.8, 110 / Math.sqrt(n + 400)) * Math.min(3, zoomed));
-  draw(image, state.plane, view, colours, radius, n > 20000 ? 0.6 : 0.85);
+  draw(image, state.plane, view, colours, moving ? Math.min(radius, 1.2 * sharp) : radius, moving ? 1 : n > MANY ? 0.6 : 0.85);
   context.putImageData(image, 0, 0);
   overlay(sharp);
   times.push(performance.now() - began);
@@ -190,7 +202,7 @@ function pointer() {
     const sharp = canvas.width / Math.max(1, canvas.clientWidth);
     view.x -= ((event.clientX - last.clientX) * sharp) / view.scale;
     view.y += ((event.clientY - last.clientY) * sharp) / view.scale;
-    redraw();
+    move();
   });
   const up = (event) => {
     const was = down.delete(event.pointerId);

@@ -6,7 +6,7 @@ import { nameOf } from "explore/map";
 import { saveItems, thumb } from "explore/items";
 import { complain, emit, look, on, say, state } from "explore/state";
 
-const STEPS = 9;
+const STEPS = 7;
 
 export function pathPanel() {
   const slots = Object.fromEntries(["a", "b"].map((name) => {

@@ -17,6 +17,7 @@ const discs = new Map();
 
 /**
  * Draw `plane` (N x 2) into `image`. `view`: {scale, x, y}, the place at the middle of the picture and pixels a unit. `colours`: Uint32Array (N), 0xAABBGGRR, 0: leave out.
+ * `alpha` 1 paints without looking at what is there, several times as fast.
  */
 export function draw(image, plane, view, colours, radius, alpha) {
   const pixels = new Uint32Array(image.data.buffer);
@@ -29,9 +30,10 @@ export function draw(image, plane, view, colours, radius, alpha) {
   const left = width / 2 - view.x * view.scale;
   const top = height / 2 + view.y * view.scale;
   const opaque = Math.round(alpha * 256);
-  const n = dots.length;
-  const offsets = Int32Array.from(dots, ([x, y]) => y * width + x);
-  const covers = Int32Array.from(dots, ([, , c]) => (c * opaque) >> 8);
+  const solid = opaque > 255 ? dots.filter(([, , c]) => c > 110) : dots;
+  const n = solid.length;
+  const offsets = Int32Array.from(solid, ([x, y]) => y * width + x);
+  const covers = Int32Array.from(solid, ([, , c]) => (c * opaque) >> 8);
   for (let i = 0; i < colours.length; i++) {
     const colour = colours[i];
     if (colour === 0) continue;
@@ -39,6 +41,10 @@ export function draw(image, plane, view, colours, radius, alpha) {
     const py = (top - plane[2 * i + 1] * view.scale) | 0;
     if (!(px >= reach && py >= reach && px < width - reach && py < height - reach)) continue;
     const at = py * width + px;
+    if (opaque > 255) {
+      for (let j = 0; j < n; j++) pixels[at + offsets[j]] = colour;
+      continue;
+    }
     const r = colour & 255;
     const g = (colour >> 8) & 255;
     const b = (colour >> 16) & 255;

@@ -23,15 +23,19 @@ export function slidersPanel() {
     emit("code", "mean");
   } }, "All to their mean");
   on("code", () => { for (const s of sliders) s.update(); });
-  const known = dimensions.some((d) => d.kl !== null);
+  const orders = {
+    kl: "In order of KL, what a dimension tells of items, in nats. Dimensions that tell nothing are dimmed.",
+    information: "In order of what a dimension tells of items, in nats, as if codes were normal: this posterior or prior gives no KL for each. Dimensions that tell nothing are dimmed.",
+    spread: "In order of how much the codes of items vary along each.",
+  };
   return el("div", {},
-    el("p", { class: "quiet" }, known ? "In order of KL, what a dimension tells of items, in nats. Dimensions that tell nothing are dimmed." : "In order of how much the codes of items vary along each."),
+    el("p", { class: "quiet" }, orders[state.scene.measure]),
     list, el("div", { class: "buttons" }, rest.length ? more : null, middle));
 }
 
 function slider(dimension, name) {
-  const { index, kl, low, high, spread } = dimension;
-  const idle = kl === null ? spread < 0.05 : kl < 0.02;
+  const { index, nats, low, high, spread } = dimension;
+  const idle = nats === null ? spread < 0.05 : nats < 0.02;
   const input = el("input", {
     type: "range", min: low, max: high, step: (high - low) / 400, id: `z${index}`, oninput: () => {
       const code = state.code.slice();
@@ -41,7 +45,7 @@ function slider(dimension, name) {
     },
   });
   const output = el("output", { for: `z${index}` });
-  const told = kl === null ? `± ${number(spread, 2)}` : `${number(kl, 2)} nats`;
+  const told = nats === null ? `± ${number(spread, 2)}` : `${nats.toFixed(2)} nats`;
   return {
     element: el("div", { class: idle ? "slider idle" : "slider" }, el("label", { for: `z${index}` }, name, el("span", { class: "quiet" }, ` ${told}`)), input, output),
     update() {

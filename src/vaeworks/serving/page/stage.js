@@ -15,10 +15,7 @@ export function startStage() {
       times.push(performance.now() - began);
       if (times.length > 500) times.shift();
       state.current = item;
-      const box = get("shown");
-      const tall = box.offsetHeight;
-      box.style.minHeight = `${Math.min(tall, 400)}px`; // nothing jumps while a slider is drawn
-      box.replaceChildren(original ? together([["the item", original.item], ["decoded", item]]) : show(item, `Decoded: ${origin}`));
+      get("shown").replaceChildren(original ? together([["the item", original.item], ["decoded", item]]) : show(item, `Decoded: ${origin}`));
       get("where").textContent = origin;
       get("latency").textContent = `decoded in ${times.at(-1).toFixed(0)} ms`;
       emit("decoded");
