@@ -121,7 +121,11 @@ def _opened(path: Path | bytes) -> Iterator[SoundFile]:
         with soundfile.SoundFile(io.BytesIO(path) if isinstance(path, bytes) else path) as file:
             yield file
     except soundfile.LibsndfileError as error:
-        told = "it is empty" if not (len(path) if isinstance(path, bytes) else path.stat().st_size) else f"it is damaged, or no sound: {error.error_string.rstrip('.')}"
+        told = (
+            "it is empty"
+            if not (len(path) if isinstance(path, bytes) else path.stat().st_size)
+            else f"it is damaged, or no sound: {error.error_string.rstrip('.')}"
+        )
         raise ValueError(told) from error
 
 

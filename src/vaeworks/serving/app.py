@@ -37,7 +37,7 @@ def create_app(model: Model, *, settings: Settings | None = None) -> FastAPI:
     service = Service(model, settings, metrics)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
         yield
         await service.stop()
@@ -57,7 +57,9 @@ def create_app(model: Model, *, settings: Settings | None = None) -> FastAPI:
     if settings.origins:
         from starlette.middleware.cors import CORSMiddleware
 
-        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["Authorization", "Content-Type"])
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["Authorization", "Content-Type"]
+        )
     for kind, handler in ((Refusal, _refused), (RequestValidationError, _invalid), (HTTPException, _http), (VaeworksError, _wrong)):
         app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _defect)
@@ -78,12 +80,12 @@ _REFUSALS: dict[int | str, str] = {
 }
 
 
-async def _refused(request: Request, error: Any) -> JSONResponse:
+async def _refused(_: Request, error: Any) -> JSONResponse:
     refusal: Refusal = error
     return refusal.answer()
 
 
-async def _invalid(request: Request, error: Any) -> JSONResponse:
+async def _invalid(_: Request, error: Any) -> JSONResponse:
     """What pydantic found, told once for each field, without what was sent."""
     invalid: RequestValidationError = error
     faults: dict[str, list[str]] = {}
@@ -106,11 +108,11 @@ def _field(fault: Any, body: Any) -> str:
     return ".".join(place)
 
 
-async def _http(request: Request, error: Any) -> JSONResponse:
+async def _http(_: Request, error: Any) -> JSONResponse:
     return answer(error.status_code, [Fault(field=None, message=str(error.detail))], dict(error.headers or {}))
 
 
-async def _wrong(request: Request, error: Any) -> JSONResponse:
+async def _wrong(_: Request, error: Any) -> JSONResponse:
     """A user's mistake that the model found."""
     return answer(422, [Fault(field=None, message=str(error))])
 

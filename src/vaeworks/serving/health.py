@@ -12,7 +12,7 @@ from vaeworks.serving.faults import Faults, Refusal
 from vaeworks.serving.metrics import Metrics
 from vaeworks.serving.service import Service
 
-__all__ = ["Status", "health"]
+__all__ = ["Status", "health", "healthz", "metrics", "readyz"]
 
 health = APIRouter(tags=["health"])
 

@@ -18,7 +18,8 @@ _LARGEST = 1e6
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=32 << 20)]
 Name = Annotated[str, Field(max_length=1000)]
-Cell = bool | int | Number | Name | None
+Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Cell = bool | Integer | Number | Name | None
 Row = Annotated[dict[Name, Cell], Field(max_length=10_000)]
 Item = Annotated[
     Text | Row,
@@ -27,7 +28,7 @@ Item = Annotated[
         "a text as it is; a row of a table as an object, column: value, null where missing."
     ),
 ]
-Value = bool | int | Number | Name
+Value = bool | Integer | Number | Name
 Wish = Annotated[
     dict[Name, Value | tuple[Value | None, Value | None]],
     Field(
@@ -76,13 +77,17 @@ class Decode(_Request):
     """Codes whose items are wanted."""
 
     codes: list[Code] = Field(min_length=1, max_length=CODES)
-    given: Wish | Annotated[list[Wish], Field(min_length=1, max_length=CODES)] | None = Field(default=None, description="For all codes, or one for each.")
+    given: Wish | Annotated[list[Wish], Field(min_length=1, max_length=CODES)] | None = Field(
+        default=None, description="For all codes, or one for each."
+    )
 
 
 class Score(Encode):
     """Items whose probability is wanted."""
 
-    samples: int | None = Field(default=None, ge=1, le=PROPOSALS, description="Importance samples of each item; null: as many as held-out items were scored by.")
+    samples: int | None = Field(
+        default=None, ge=1, le=PROPOSALS, description="Importance samples of each item; null: as many as held-out items were scored by."
+    )
 
 
 class Impute(Encode):
@@ -128,7 +133,9 @@ class ScoredItem(BaseModel):
     value: float | None = Field(description="The statistic; null for minus infinity.")
     log_px: float | None = Field(description="log p(x) in nats; null for minus infinity.")
     standard_error: float | None = Field(description="Monte Carlo error of log_px; null where it is not known.")
-    p_value: float | None = Field(description="How often an item drawn as the held-out ones were is as strange; null where nothing is there to compare with.")
+    p_value: float | None = Field(
+        description="How often an item drawn as the held-out ones were is as strange; null where nothing is there to compare with."
+    )
 
 
 class Scores(BaseModel):

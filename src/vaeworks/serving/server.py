@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from vaeworks.errors import VaeworksError
@@ -29,7 +28,9 @@ def bind(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen(2048)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise VaeworksError(f"cannot listen at {host}, port {port} ({getattr(error, 'strerror', None) or error}): give another --host or --port") from error
+        raise VaeworksError(
+            f"cannot listen at {host}, port {port} ({getattr(error, 'strerror', None) or error}): give another --host or --port"
+        ) from error
     return listening
 
 
@@ -38,10 +39,12 @@ def run_server(app: FastAPI, settings: Settings, port: int, *, ready: Callable[[
     import uvicorn
 
     listening = bind(settings.host, port)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False, lifespan="on", proxy_headers=False)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False, lifespan="on", proxy_headers=False
+    )
     server = uvicorn.Server(config)
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(*_: object) -> None:
         server.should_exit = True
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}  # uvicorn raises a signal again when it has ended

@@ -87,7 +87,9 @@ class Service:
         share = torch.linspace(0, 1, n).unsqueeze(1)
         return await self.decode(torch.lerp(codes[0], codes[1], share), None if contexts is None else torch.lerp(contexts[0], contexts[1], share))
 
-    async def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0, given: Mapping[str, Any] | None = None) -> tuple[Tensor, int]:
+    async def sample(
+        self, n: int, *, seed: int | None = None, temperature: float = 1.0, given: Mapping[str, Any] | None = None
+    ) -> tuple[Tensor, int]:
         """n items drawn from the model, x (n, *shape), and the seed that gives them again.
 
         Codes are drawn by the seed; where items are means at these, requests share the decoder, and where they are drawn as well each is a call of its own.
@@ -124,12 +126,12 @@ class Service:
         model, items = self.model, joined(parts)
         batches = (batch.to(model.device) for batch in item_batches(hidden(items, model.schema), model.schema, 500, 0))
         codes = torch.cat([model.vae.latents.means(model.vae, batch).cpu() for batch in batches])
-        return codes.split([len(part) for part in parts])
+        return list(codes.split([len(part) for part in parts]))
 
     def _decode(self, parts: Sequence[tuple[Tensor, Tensor | None]], check: Callable[[], None]) -> Sequence[Tensor]:
         contexts = [context for _, context in parts if context is not None]
         x = self.model.decode(torch.cat([z for z, _ in parts]), torch.cat(contexts) if contexts else None)
-        return x.split([len(z) for z, _ in parts])
+        return list(x.split([len(z) for z, _ in parts]))
 
     @torch.inference_mode()
     def _draw(self, parts: Sequence[tuple[int, int, Tensor | None, float]], check: Callable[[], None]) -> Sequence[Tensor]:
@@ -161,7 +163,7 @@ def joined(parts: Sequence[Items]) -> Items:
             return None
         return torch.cat([otherwise(part) if tensor is None else tensor for part, tensor in zip(parts, held, strict=True)])
 
-    def absent(part: Items) -> Tensor:
+    def absent(_: Items) -> Tensor:
         raise AssertionError("items of one model all have a length and a context, or none has")
 
     return Items(

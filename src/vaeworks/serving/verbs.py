@@ -23,7 +23,7 @@ from vaeworks.serving.wire import context_of, items_of, wire_of
 if TYPE_CHECKING:
     from vaeworks.runs import Model
 
-__all__ = ["api", "description"]
+__all__ = ["api", "decode", "description", "encode", "impute", "interpolate", "model", "reconstruct", "sample", "score"]
 
 api = APIRouter(prefix="/v1", tags=["model"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -74,14 +75,8 @@ def told_of(schema: Schema, items: Items, given: Sequence[Any] | None) -> Items:
             raise Refusal(422, "this model is conditional on nothing: leave it out", "given")
         return items
     if schema.context == "vector":
-        return _with(items, context=torch.cat([_numbers(schema, one, f"given.{i}") for i, one in enumerate(given)]))
-    return _with(items, labels=torch.tensor([_class(schema, one, f"given.{i}") for i, one in enumerate(given)]))
-
-
-def _with(items: Items, **changed: Tensor) -> Items:
-    from dataclasses import replace
-
-    return replace(items, **changed)
+        return replace(items, context=torch.cat([_numbers(schema, one, f"given.{i}") for i, one in enumerate(given)]))
+    return replace(items, labels=torch.tensor([_class(schema, one, f"given.{i}") for i, one in enumerate(given)]))
 
 
 def _class(schema: Schema, told: Any, name: str) -> int:
