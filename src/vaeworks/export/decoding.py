@@ -154,7 +154,9 @@ def sampler_graph(vae: VAE, context_size: int = 0) -> Graph:
 
     x = "an item drawn from p(x | z)" if module.decode.rows is not None else MEANINGS["x"]
     meanings = {**MEANINGS, "z": "the codes drawn", "x": x, **{noise.name: noise.meaning for noise in module.noises}}
-    return Graph("sampler", module, (*names, *conditions), ("z",) if module.writes else ("z", "x"), examples, meanings)
+    outputs = ("z",) if module.writes else ("z", "x")
+    kinds = {noise.name: noise.kind for noise in module.noises}
+    return Graph("sampler", module, (*names, *conditions), outputs, examples, meanings, noises=kinds)
 
 
 def contexts(n: int, size: int) -> Tensor:

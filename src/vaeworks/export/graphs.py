@@ -42,6 +42,8 @@ class Graph:
     meanings: dict[str, str] = field(default_factory=dict)
     """Of inputs and outputs by name, for people."""
     free: dict[str, dict[int, str]] = field(default_factory=dict)
+    noises: dict[str, str] = field(default_factory=dict)
+    """Of inputs that are noise, normal or uniform."""
 
     def traced(self) -> tuple[Tensor, ...]:
         """The inputs that a graph is traced on."""
