@@ -91,6 +91,7 @@ async def _invalid(_: Request, error: Any) -> JSONResponse:
     faults: dict[str, list[str]] = {}
     for fault in invalid.errors():
         faults.setdefault(_field(fault, invalid.body), []).append(str(fault["msg"]))
+    faults = {field: messages for field, messages in faults.items() if not any(other.startswith(f"{field}.") for other in faults if field)}
     unread = any(fault["type"] == "json_invalid" for fault in invalid.errors())
     told = [Fault(field=field or None, message="; or: ".join(dict.fromkeys(messages))) for field, messages in list(faults.items())[:20]]
     return answer(400 if unread else 422, told)

@@ -105,7 +105,7 @@ class Guard:
     def _claim(self, scope: Scope, headers: Headers) -> int:
         """The bytes that a body may take; Refusal where that is too much, or it is no JSON."""
         told = headers.get("content-length")
-        if scope["method"] not in {"POST", "PUT", "PATCH"} and not headers.get("transfer-encoding") and told in {None, "0"}:
+        if told in {None, "0"} and not headers.get("transfer-encoding"):
             return 0
         most = self.settings.body
         if told is not None and (not told.isdecimal() or len(told) > 18 or int(told) > most):

@@ -15,10 +15,10 @@ ITEMS, SAMPLES, CODES, DRAWS, PROPOSALS = 256, 1024, 1024, 32, 5000
 """The most of one request: items, samples, codes, draws of each item, importance samples of each item."""
 _LARGEST = 1e6
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=32 << 20)]
 Name = Annotated[str, Field(max_length=1000)]
-Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Integer = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
 Cell = bool | Integer | Number | Name | None
 Row = Annotated[dict[Name, Cell], Field(max_length=10_000)]
 Item = Annotated[
@@ -45,8 +45,8 @@ Told = Annotated[
     ),
 ]
 ItemList = Annotated[list[Item], Field(min_length=1, max_length=ITEMS)]
-Code = Annotated[list[Annotated[float, Field(allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST)]], Field(min_length=1, max_length=65_536)]
-Seed = Annotated[int, Field(ge=0, lt=2**53, description="The same seed gives the same answer.")]
+Code = Annotated[list[Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST)]], Field(min_length=1, max_length=65_536)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**53, description="The same seed gives the same answer.")]
 
 
 class _Request(BaseModel):
@@ -56,9 +56,9 @@ class _Request(BaseModel):
 class Sample(_Request):
     """New items."""
 
-    n: int = Field(default=16, ge=1, le=SAMPLES)
+    n: int = Field(default=16, strict=True, ge=1, le=SAMPLES)
     seed: Seed | None = Field(default=None, description="Null: one is chosen, and told.")
-    temperature: float = Field(default=1.0, ge=0, le=100, allow_inf_nan=False, description="Spread of z: below 1 safer, above 1 bolder.")
+    temperature: float = Field(default=1.0, strict=True, ge=0, le=100, allow_inf_nan=False, description="Spread of z: below 1 safer, above 1 bolder.")
     given: Wish | None = None
 
 
@@ -86,7 +86,7 @@ class Score(Encode):
     """Items whose probability is wanted."""
 
     samples: int | None = Field(
-        default=None, ge=1, le=PROPOSALS, description="Importance samples of each item; null: as many as held-out items were scored by."
+        default=None, strict=True, ge=1, le=PROPOSALS, description="Importance samples of each item; null: as many as held-out items were scored by."
     )
 
 
@@ -95,8 +95,8 @@ class Impute(Encode):
 
     mask: Text | None = Field(default=None, description="Pictures: a picture of their size as a data URL; dark is missing, in all items.")
     gap: tuple[Number, Number] | None = Field(default=None, description="Sounds: from when to when they are missing, in seconds.")
-    draws: int = Field(default=1, ge=0, le=DRAWS, description="0: the best filling instead of draws.")
-    samples: int = Field(default=1000, ge=1, le=PROPOSALS, description="Codes that are proposed for each item.")
+    draws: int = Field(default=1, strict=True, ge=0, le=DRAWS, description="0: the best filling instead of draws.")
+    samples: int = Field(default=1000, strict=True, ge=1, le=PROPOSALS, description="Codes that are proposed for each item.")
     seed: Seed = 0
 
 
@@ -105,7 +105,7 @@ class Interpolate(_Request):
 
     a: Item
     b: Item
-    n: int = Field(default=10, ge=2, le=ITEMS)
+    n: int = Field(default=10, strict=True, ge=2, le=ITEMS)
     given: Annotated[Told, Field(min_length=2, max_length=2)] | None = None
 
 

@@ -19,7 +19,7 @@ from vaeworks.serving.batching import Batcher
 from vaeworks.serving.faults import Refusal
 from vaeworks.serving.metrics import Metrics
 from vaeworks.serving.settings import Settings
-from vaeworks.serving.wire import check_servable
+from vaeworks.serving.wire import bearable, check_servable
 
 if TYPE_CHECKING:
     from vaeworks.runs import Imputation, Model, Scores
@@ -98,7 +98,7 @@ class Service:
         model = self.model
         if model.schema.drawn:
             return await self.alone("sample", lambda _: model.sample(n, temperature=temperature, seed=seed, given=given), n), seed
-        context = model.context(n, given)
+        context = bearable(model.context(n, given))
         z: Tensor = await self.batcher.do("draw", self._draw, (n, seed, context, temperature), n)
         return await self.decode(z, context), seed
 
@@ -115,7 +115,7 @@ class Service:
             found = []
             for one in missing:
                 check()
-                found.append(impute(self.model, one, draws=draws, samples=samples, seed=seed))
+                found.append(impute(self.model, one, draws=draws, samples=samples, seed=seed, progress=lambda _: check()))
             return found
 
         return await self.alone("impute", fill, len(missing))

@@ -20,10 +20,12 @@ from vaeworks.serving.rows import row_items, rows
 if TYPE_CHECKING:
     from vaeworks.runs import Model
 
-__all__ = ["check_servable", "check_texts", "context_of", "items_of", "told_of", "wire_of"]
+__all__ = ["bearable", "check_servable", "check_texts", "context_of", "items_of", "told_of", "wire_of"]
 
 WireItem = str | Mapping[str, Any]
 """A data URL of a picture or a sound, a text, or a row by column."""
+_FAR = 1e6
+"""Standard deviations from the mean of training."""
 
 
 def items_of(model: Model, wire: Sequence[WireItem], given: Sequence[Any] | None = None, *, names: Sequence[str] | None = None) -> Items:
@@ -75,7 +77,9 @@ def told_of(schema: Schema, items: Items, given: Sequence[Any] | None) -> Items:
             raise Refusal(422, "this model is conditional on nothing: leave it out", "given")
         return items
     if schema.context == "vector":
-        return replace(items, context=torch.cat([_numbers(schema, one, f"given.{i}") for i, one in enumerate(given)]))
+        items = replace(items, context=torch.cat([_numbers(schema, one, f"given.{i}") for i, one in enumerate(given)]))
+        bearable(items.conditions(schema))
+        return items
     return replace(items, labels=torch.tensor([_class(schema, one, f"given.{i}") for i, one in enumerate(given)]))
 
 
@@ -97,13 +101,14 @@ def _numbers(schema: Schema, told: Any, name: str) -> Tensor:
         numbers = schema.to_vector(told).to(torch.float32)
     except VaeworksError as error:
         raise Refusal(422, str(error), name) from error
-    return _finite(numbers, name)
-
-
-def _finite(numbers: Tensor, name: str) -> Tensor:
-    if not bool(numbers.isfinite().all()):
-        raise Refusal(422, "a number is too large: numbers are of single precision", name)
     return numbers
+
+
+def bearable(context: Tensor | None, name: str = "given") -> Tensor | None:
+    """A context whose numbers a network can compute with; Refusal for others."""
+    if context is not None and not bool((context.abs() <= _FAR).all()):
+        raise Refusal(422, "a number is too far from all that training had", name)
+    return context
 
 
 def context_of(model: Model, n: int, given: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> Tensor | None:
@@ -120,7 +125,7 @@ def context_of(model: Model, n: int, given: Mapping[str, Any] | Sequence[Mapping
     except (VaeworksError, TypeError) as error:
         raise Refusal(422, str(error), "given") from error
     known = [c for c in contexts if c is not None]
-    return _finite(torch.cat(known), "given") if known else None
+    return bearable(torch.cat(known)) if known else None
 
 
 def wire_of(model: Model, x: Tensor) -> list[Any]:
