@@ -155,7 +155,9 @@ def scenes(models: dict[str, vw.Model]) -> dict[str, Scene]:
             given = [model.schema.classes[i % 10] for i in range(SHOWN)]
         elif model.schema.context == "vector":
             given = [{"angle": i / 10, "size": -1.0} for i in range(SHOWN)]
-        items = model.items("digits")[:SHOWN] if name == "image" else items_of(model, wire_of(model, model.sample(SHOWN, seed=1)), given)
+        words = [a + b + c for a in ("ba", "do", "ki") for b in ("lu", "ki") for c in ("do", "ba", "lu", "")]
+        wire = words if name == "text" else wire_of(model, model.sample(SHOWN, seed=1))
+        items = model.items("digits")[:SHOWN] if name == "image" else items_of(model, wire, given)
         found[name] = Scene.of(model, items)
     return found
 
