@@ -135,7 +135,9 @@ def test_keys_alone_reach_places_and_items(page: Any, addresses: dict[str, str])
     assert page.is_visible("#panel-path")
 
 
-def test_a_picture_of_ones_own_is_dropped_in_and_lies_where_the_encoder_says(page: Any, addresses: dict[str, str], scenes: dict[str, Scene], tmp_path: Path) -> None:
+def test_a_picture_of_ones_own_is_dropped_in_and_lies_where_the_encoder_says(
+    page: Any, addresses: dict[str, str], scenes: dict[str, Scene], tmp_path: Path
+) -> None:
     scene = scenes["image"]
     x = scene.model.schema.to_x(scene.items.values[7:8])
     scene.model.images(x)[0].save(tmp_path / "own.png")

@@ -51,7 +51,9 @@ def test_dimensions_are_in_order_of_a_kl_that_is_the_closed_form(scene: Scene) -
 @torch.inference_mode()
 def test_information_is_that_of_normal_codes_where_kl_does_not_divide(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     items, model = scene.items, scene.model
-    monkeypatch.setattr("vaeworks.serving.scene.kl_per_dimension", lambda level: level.z.sum(-1, keepdim=True))  # the whole as one number, as of a flow
+    monkeypatch.setattr(
+        "vaeworks.serving.scene.kl_per_dimension", lambda level: level.z.sum(-1, keepdim=True)
+    )  # the whole as one number, as of a flow
     scene = Scene.of(model, items)
     q = model.vae.encoder(items.batch(model.schema, slice(None)).x)
     loc, variance = q.base_dist.loc.double(), q.base_dist.scale.double().square()

@@ -12,6 +12,9 @@ from vaeworks.errors import VaeworksError
 
 __all__ = ["add_to"]
 
+EXPORTED = 2000
+"""Items of a page that stands alone, unless it is told how many."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
@@ -24,9 +27,12 @@ def explore(
     port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.", min=0, max=65535)] = 8600,
     host: Annotated[str, typer.Option(help="Address to listen at; others than loopback let other machines in.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
-    export: Annotated[Path | None, typer.Option("--export", help="Write the explorer as one .html file that works alone, and end.", show_default=False)] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write the explorer as one .html file that works alone, and end.", show_default=False)
+    ] = None,
     ort_web: Annotated[
-        Path | None, typer.Option("--ort-web", help="With --export: the package onnxruntime-web, as its .tgz or unpacked.", show_default="the one in the cache")
+        Path | None,
+        typer.Option("--ort-web", help="With --export: the package onnxruntime-web, as its .tgz or unpacked.", show_default="the one in the cache"),
     ] = None,
     data_dir: DataDir = None,
     download: Download = False,
@@ -44,13 +50,16 @@ def explore(
     if export is not None and export.suffix.lower() not in {".html", ".htm"}:
         raise VaeworksError(f"--export {export}: end it in .html")
     from vaeworks.runs import data_of
-    from vaeworks.serving.scene import Scene
+    from vaeworks.serving.scene import Scene, drawn
 
     model = open_model(run, device)
     options = data_options(seed=seed_of(run, seed), data_dir=data_dir, split=split, limit=limit, download=download, **as_learned(run))
     source, options = data_of(run, data, model.schema.source, options)
-    items = model.items(source, options)
-    scene = Scene.of(model, items[:limit] if limit else items)
+    items = model.items(source, options)[:limit]
+    if export is not None and limit is None and len(items) > EXPORTED:
+        say(f"The page shows {EXPORTED:,} of {len(items):,} items, drawn at random: --limit changes that.")
+        items = items[drawn(len(items), EXPORTED)]
+    scene = Scene.of(model, items)
     if export is not None:
         from vaeworks.serving.alone import write_page
         from vaeworks.serving.ort_web import ort_web_files

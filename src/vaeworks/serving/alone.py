@@ -43,7 +43,9 @@ def write_page(path: Path, scene: Scene, ort: OrtWeb) -> list[str]:
     }
     if not _encodes(schema):
         del wanted["encoder"]
-        limits.append(f"Encoding {'sounds' if schema.kind == 'audio' else 'texts' if schema.kind == 'text' else 'rows'} of your own needs the service, too.")
+        limits.append(
+            f"Encoding {'sounds' if schema.kind == 'audio' else 'texts' if schema.kind == 'text' else 'rows'} of your own needs the service, too."
+        )
     for name, make in wanted.items():
         try:
             graph: Graph = make()
@@ -80,7 +82,10 @@ def write_page(path: Path, scene: Scene, ort: OrtWeb) -> list[str]:
     page = document(f"{schema.source}: {model.recipe.name}", carried=packed).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, page)
-    return [f"Wrote {path}, {len(page) / 1e6:.1f} MB: it opens in a browser from disk, or from any web server, and needs neither this program nor a network.", *limits]
+    return [
+        f"Wrote {path}, {len(page) / 1e6:.1f} MB: it opens in a browser from disk, or from any web server, and needs neither this program nor a network.",
+        *limits,
+    ]
 
 
 def _encodes(schema: Any) -> bool:
@@ -145,7 +150,13 @@ def _byte_letters() -> dict[str, int]:
 
 def _column(column: Any) -> dict[str, Any]:
     """How a coordinate of x becomes a cell."""
-    told: dict[str, Any] = {"name": column.name, "kind": column.kind, "categories": column.categories, "decimals": column.decimals, "dtype": column.dtype}
+    told: dict[str, Any] = {
+        "name": column.name,
+        "kind": column.kind,
+        "categories": column.categories,
+        "decimals": column.decimals,
+        "dtype": column.dtype,
+    }
     margin = column.margin
     if margin is None:
         return told | {"constant": column.constant if column.kind == "constant" else None, "margin": None}

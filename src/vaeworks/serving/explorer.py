@@ -33,13 +33,19 @@ def items_on_the_wire(scene: Scene, index: list[int]) -> list[dict[str, Any]]:
         wire = picture_urls(schema, schema.shown(chosen.values))
     elif isinstance(schema, AudioSchema):
         assert chosen.lengths is not None
-        wire = sound_urls([wave[0, : int(n)].numpy().astype(np.float32) / 32768 for wave, n in zip(chosen.values, chosen.lengths, strict=True)], schema.rate)
+        wire = sound_urls(
+            [wave[0, : int(n)].numpy().astype(np.float32) / 32768 for wave, n in zip(chosen.values, chosen.lengths, strict=True)], schema.rate
+        )
     else:
         wire = wire_of(model, originals_of(model, chosen))
     if chosen.observed is not None and schema.kind == "table":
         for row, seen in zip(wire, chosen.observed.tolist(), strict=True):
             row.update({name: None for name, here in zip(schema.coordinate_names, seen, strict=True) if not here})
-    labels = [None] * len(chosen) if chosen.labels is None else [schema.classes[i] if 0 <= i < len(schema.classes) else None for i in chosen.labels.tolist()]
+    labels = (
+        [None] * len(chosen)
+        if chosen.labels is None
+        else [schema.classes[i] if 0 <= i < len(schema.classes) else None for i in chosen.labels.tolist()]
+    )
     names = chosen.names or (None,) * len(chosen)
     contexts = [None] * len(chosen) if chosen.context is None else chosen.context.tolist()
     return [

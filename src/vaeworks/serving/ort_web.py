@@ -58,7 +58,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"--ort-web {path} cannot be read ({error.strerror or error}): give onnxruntime-web-{VERSION}.tgz, or its folder unpacked") from error
+        raise DataError(
+            f"--ort-web {path} cannot be read ({error.strerror or error}): give onnxruntime-web-{VERSION}.tgz, or its folder unpacked"
+        ) from error
 
 
 def _fetched() -> bytes:
@@ -68,7 +70,9 @@ def _fetched() -> bytes:
         with urllib.request.urlopen(request, timeout=60) as answer:
             content: bytes = answer.read(_LARGEST)
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise DataError(f"{URL} cannot be downloaded ({getattr(error, 'reason', None) or error}): get it another way and give it with --ort-web") from error
+        raise DataError(
+            f"{URL} cannot be downloaded ({getattr(error, 'reason', None) or error}): get it another way and give it with --ort-web"
+        ) from error
     _check(content, URL)
     return content
 
@@ -76,7 +80,9 @@ def _fetched() -> bytes:
 def _check(content: bytes, name: str) -> None:
     found = hashlib.sha512(content).hexdigest()
     if found != SHA512:
-        raise DataError(f"{name} has sha512 {found[:16]}..., not {SHA512[:16]}..., so it is damaged or not onnxruntime-web {VERSION}: nothing of it was used")
+        raise DataError(
+            f"{name} has sha512 {found[:16]}..., not {SHA512[:16]}..., so it is damaged or not onnxruntime-web {VERSION}: nothing of it was used"
+        )
 
 
 def _packed(content: bytes, name: str) -> OrtWeb:

@@ -19,7 +19,7 @@ from vaeworks.model import AudioSchema, TableSchema, TextSchema
 from vaeworks.objectives import kl_per_dimension
 from vaeworks.runs import Model
 
-__all__ = ["NEIGHBOURLY", "Channel", "Dimension", "Method", "Scene"]
+__all__ = ["NEIGHBOURLY", "Channel", "Dimension", "Method", "Scene", "drawn"]
 
 Floats = NDArray[np.float32]
 Method = Literal["pca", "tsne"]
@@ -101,7 +101,12 @@ class Scene:
         order = np.argsort(-(codes.std(0) if nats is None else nats), kind="stable")
         dimensions = tuple(
             Dimension(
-                int(i), None if nats is None else float(nats[i]), float(low[i] - margin[i]), float(high[i] + margin[i]), float(codes[:, i].mean()), float(codes[:, i].std())
+                int(i),
+                None if nats is None else float(nats[i]),
+                float(low[i] - margin[i]),
+                float(high[i] + margin[i]),
+                float(codes[:, i].mean()),
+                float(codes[:, i].std()),
             )
             for i in order
         )
@@ -157,7 +162,7 @@ class Scene:
             "channels": [{"name": c.name, "kind": c.kind, "classes": c.classes, "unit": c.unit} for c in self.channels],
             "log_px": not self.model.point,
             "log_px_samples": _SAMPLES,
-            "labelled": self.items.labels is not None,
+            "column_means": dict(zip(self.model.schema.columns, self.model.schema.column_means, strict=True)),
         }
 
     def _levels(self) -> list[str]:
@@ -180,6 +185,11 @@ class Scene:
         plane = np.full((n, 2), np.nan, dtype=np.float32)
         plane[chosen] = (found - found.mean(0)) / max(float(found.std()), 1e-9) * 2
         return plane
+
+
+def drawn(n: int, most: int) -> torch.Tensor:
+    """``most`` of n numbers at random, in order."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:most].sort().values
 
 
 def _principal(codes: Floats) -> tuple[Floats, Floats, tuple[float, float]]:

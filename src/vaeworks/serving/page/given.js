@@ -5,7 +5,7 @@ import { emit, on, state } from "explore/state";
 /** The control beside what is shown, where the model is conditional. */
 export function startGiven() {
   const box = get("given");
-  const { context, classes, columns } = state.model;
+  const { context, classes } = state.model;
   if (context === "label") {
     const select = el("select", { id: "label", onchange: () => { state.given = { label: select.value }; emit("code", "given"); } }, ...classes.map((name) => el("option", { value: name }, name)));
     state.given = { label: classes[0] };
@@ -24,9 +24,9 @@ export function startGiven() {
     box.append(el("label", {}, "Label, part of the code ", select));
     on("code", () => { select.value = classes[state.code.slice(0, coded).reduce((best, v, i, all) => (v > all[best] ? i : best), 0)]; });
   } else if (context === "vector") {
-    state.given = Object.fromEntries(columns.filter((c) => "low" in c).map((c) => [c.name, c.low === null || c.high === null ? 0 : (c.low + c.high) / 2]));
+    state.given = { ...state.scene.column_means };
     const inputs = Object.keys(state.given).map((name) => {
-      const input = el("input", { type: "number", step: "any", value: state.given[name], onchange: () => { state.given[name] = Number(input.value); emit("code", "given"); } });
+      const input = el("input", { type: "number", step: "any", value: Number(state.given[name].toPrecision(4)), onchange: () => { state.given[name] = Number(input.value); emit("code", "given"); } });
       return [name, input];
     });
     box.append(el("fieldset", {}, el("legend", {}, "Given to the decoder"), ...inputs.map(([name, input]) => el("label", {}, `${name} `, input))));
