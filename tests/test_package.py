@@ -31,6 +31,8 @@ VERBS = (
     "impute",
     "explore",
     "serve",
+    "export",
+    "push",
 )
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from vaeworks.cli import exploring, filling, inspecting, learning, scoring, serving, using
+from vaeworks.cli import exploring, exporting, filling, inspecting, learning, scoring, serving, using
 from vaeworks.errors import VaeworksError
 
 __all__ = ["app", "main"]
@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
 )
-for room in (learning, using, filling, scoring, inspecting, exploring, serving):
+for room in (learning, using, filling, scoring, inspecting, exploring, exporting, serving):
     room.add_to(app)
 
 

@@ -21,6 +21,7 @@ from vaeworks.distributions import (
     TokenSequence,
 )
 from vaeworks.export.graphs import Graph
+from vaeworks.export.levels import mean_of_levels
 from vaeworks.export.noise import Noise, code_map
 from vaeworks.export.rows import Rows, row_parameters
 from vaeworks.export.strings import NextToken, written_at_once
@@ -90,6 +91,10 @@ class _Decode(nn.Module):
         """What stands for p(x | z)."""
         if isinstance(p, Row) and self.rows is not None:
             return self.rows.median(p)
+        if isinstance(p, DiscretisedLogisticMixture):
+            return mean_of_levels(p)
+        if isinstance(p, Factorised) and isinstance(p.base, DiscretisedLogistic):
+            return mean_of_levels(p.base)
         return written_at_once(p) if isinstance(p, TokenSequence) else p.estimate()
 
 
@@ -138,7 +143,9 @@ def decoder_graph(vae: VAE) -> Graph:
         return Graph("decoder", NextToken(vae).eval(), ("z", "tokens", *conditions), ("logits",), prefixes, NEXT, {"tokens": {1: "written"}})
     with torch.no_grad():
         names = tuple(parameters_of(vae.decode(*examples(1, 0))))
-    return Graph("decoder", _Decode(vae).eval(), ("z", *conditions), ("x", *names), examples, MEANINGS)
+    module = _Decode(vae).eval()
+    truth = None if module.rows is not None else lambda *inputs: vae.decode(*inputs).estimate()  # rows are not brought to their grid here
+    return Graph("decoder", module, ("z", *conditions), ("x", *names), examples, MEANINGS, truth=truth)
 
 
 def sampler_graph(vae: VAE, context_size: int = 0) -> Graph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
@@ -11,8 +13,9 @@ from vaeworks.distributions.tokens import TokenSequence
 from vaeworks.errors import ArtifactError
 from vaeworks.export.decoding import drawn_codes
 from vaeworks.export.graphs import Graph
-from vaeworks.latents import LabelledLatents, PathLatents
+from vaeworks.latents import FlatLatents, LabelledLatents, PathLatents
 from vaeworks.model import VAE, Schema
+from vaeworks.posteriors import VonMisesFisherPosterior
 from vaeworks.trace import Batch
 
 __all__ = ["encoder_graph"]
@@ -49,12 +52,32 @@ def _parameters(q: Distribution) -> dict[str, Tensor]:
     return {}
 
 
+class _Cosines(nn.Module):
+    """E[cos] of a von Mises-Fisher distribution by its concentration (B,), interpolated between 8,193 exact values: what it is an integral of, ONNX Runtime has in float32 alone."""
+
+    table: Tensor
+
+    def __init__(self, size: int):
+        super().__init__()
+        log_concentration = math.log(size) + torch.linspace(-7.01, 7.01, 8193, dtype=torch.float64)
+        first = torch.eye(size, dtype=torch.float64)[0].expand(len(log_concentration), -1)
+        self.start, self.step = float(log_concentration[0]), float(log_concentration[1] - log_concentration[0])
+        self.register_buffer("table", VonMisesFisher(first, log_concentration.exp()).mean_cosine().float(), persistent=False)
+
+    def forward(self, concentration: Tensor) -> Tensor:
+        place = (concentration.log() - self.start) / self.step
+        below = place.floor().long().clamp(0, len(self.table) - 2)
+        return torch.lerp(self.table[below], self.table[below + 1], place - below)
+
+
 class _Encode(nn.Module):
     """x [, observed] [, context] -> the code, and the parameters of q(z | x)."""
 
     def __init__(self, vae: VAE, observes: bool, conditional: bool):
         super().__init__()
         self.vae, self.observes, self.conditional = vae, observes, conditional
+        sphere = isinstance(vae.latents, FlatLatents) and isinstance(getattr(vae.encoder, "posterior", None), VonMisesFisherPosterior)
+        self.cosines = _Cosines(vae.latents.latent_size) if sphere else None
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.named(*inputs).values())
@@ -63,6 +86,9 @@ class _Encode(nn.Module):
         """The outputs by name."""
         batch = Batch(inputs[0], inputs[1] if self.observes else None, inputs[-1] if self.conditional else None)
         vae = self.vae
+        if self.cosines is not None:
+            q = vae.encoder(batch.x, batch.observed, *(() if batch.context is None else (batch.context,)))
+            return {"code": self.cosines(q.concentration).unsqueeze(-1) * q.loc} | _parameters(q)
         code = {"code": vae.latents.means(vae, batch)}
         if isinstance(vae.latents, LabelledLatents):
             return code | {"label": vae.latents.classify(vae, batch)}
@@ -87,7 +113,11 @@ def encoder_graph(vae: VAE, schema: Schema) -> Graph:
     with torch.no_grad():
         outputs = tuple(module.named(*examples(2, 0)))
     inputs = ("x", *(("observed",) if observes else ()), *(("context",) if size else ()))
-    return Graph("encoder", module, inputs, outputs, examples, MEANINGS)
+
+    def truth(*given: Tensor) -> Tensor:
+        return vae.latents.means(vae, Batch(given[0], given[1] if observes else None, given[-1] if size else None))
+
+    return Graph("encoder", module, inputs, outputs, examples, MEANINGS, truth=truth if module.cosines is not None else None)
 
 
 @torch.no_grad()

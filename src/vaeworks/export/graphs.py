@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["BATCHES", "Graph", "Port"]
+__all__ = ["BATCHES", "Graph", "Port", "worst_difference"]
 
 BATCHES: Final = (1, 2, 7)
 """Sizes of the batches on which an exported graph is compared with torch; it is traced on one of 3, so that none is taken for a constant."""
@@ -44,6 +45,8 @@ class Graph:
     free: dict[str, dict[int, str]] = field(default_factory=dict)
     noises: dict[str, str] = field(default_factory=dict)
     """Of inputs that are noise, normal or uniform."""
+    truth: Callable[..., Tensor] | None = None
+    """What the model itself makes of the inputs where the first output is computed in another way than it does: the two are compared as well."""
 
     def traced(self) -> tuple[Tensor, ...]:
         """The inputs that a graph is traced on."""
@@ -54,6 +57,14 @@ class Graph:
         """What the module itself makes of ``inputs``."""
         made = self.module(*inputs)
         return made if isinstance(made, tuple) else (made,)
+
+    def difference(self, made: Sequence[Any], inputs: tuple[Tensor, ...]) -> float:
+        """The greatest difference of arrays ``made`` of ``inputs`` from torch."""
+        worst = worst_difference(made, self.run(inputs))
+        if self.truth is not None:
+            with torch.no_grad():
+                worst = max(worst, worst_difference(made[:1], [self.truth(*inputs)]))
+        return worst
 
     def ports(self) -> tuple[list[Port], list[Port]]:
         """The inputs and the outputs."""
@@ -76,3 +87,16 @@ class Graph:
         free = self.axes(name)
         shape = tuple(free.get(axis, size) for axis, size in enumerate(value.shape))
         return Port(name, shape, str(value.dtype).removeprefix("torch."), self.meanings.get(name, ""))
+
+
+def worst_difference(made: Sequence[Any], wanted: Sequence[Tensor]) -> float:
+    """The greatest difference of arrays from tensors, relative where numbers are above 1; infinite where shapes, or what is no number, do not agree."""
+    worst = 0.0
+    for a, b in zip(made, wanted, strict=True):
+        x, y = np.asarray(a, dtype=np.float64), b.detach().cpu().numpy().astype(np.float64)
+        if x.shape != y.shape or not np.array_equal(np.isfinite(x), np.isfinite(y)):
+            return float("inf")
+        here = np.isfinite(y)
+        if here.any():
+            worst = max(worst, float((np.abs(x[here] - y[here]) / np.maximum(1, np.abs(y[here]))).max()))
+    return worst

@@ -18,7 +18,9 @@ from vaeworks.model import VAE, ImageSchema, Schema, TableSchema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
 from vaeworks.runs.calibration import ScoreCalibration, load_calibration, save_calibration
 from vaeworks.runs.drawing import Drawing
+from vaeworks.runs.exporting import Exported, export_model
 from vaeworks.runs.filling import Imputation, conditional_rows, impute, read_missing
+from vaeworks.runs.hub import fetched, push_to_hub, save_pretrained
 from vaeworks.runs.language_model import load_language_model
 from vaeworks.runs.scores import Scores, score
 
@@ -53,6 +55,9 @@ class Model:
         """What held-out items score, for the p-values of ``score``; None where that was not measured."""
         self.device = torch.device(device)
         self.vae, self.schema, self.recipe, self.language_model = vae.to(self.device).eval(), schema, recipe, language_model
+
+    home: Path | None = None
+    """The run folder that this model is of, where its figures and samples are; None where it has none."""
 
     @property
     def point(self) -> bool:
@@ -271,6 +276,40 @@ class Model:
             save_calibration(path, self.calibration)
         return path
 
+    def save_pretrained(
+        self, save_directory: str | Path, *, license: str | None = None, repo_id: str | None = None, push_to_hub: bool = False, **settings: Any
+    ) -> str | None:
+        """Write what ``from_pretrained`` reads into a folder, with a model card; ``push_to_hub``: also upload it to ``repo_id``, by default the folder's name, with these ``settings``."""
+        folder = save_pretrained(self, save_directory, license=license, repo_id=repo_id)
+        return self.push_to_hub(repo_id or folder.name, license=license, **settings) if push_to_hub else None
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, token: str | bool | None = None,
+        cache_dir: str | Path | None = None, local_files_only: bool = False, force_download: bool = False, device: torch.device | str = "cpu",
+    ) -> Model:  # fmt: skip
+        """The model in a folder, or in a repository of the Hugging Face hub, "organisation/name" (extra ``hub``). No code runs. ArtifactError where there is none, or it is damaged."""
+        folder = fetched(
+            pretrained_model_name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        return load(folder, device=device)
+
+    def push_to_hub(self, repo_id: str, **settings: Any) -> str:
+        """Upload the model and its card to the repository ``repo_id`` of the hub (extra ``hub``) and return the commit's address.
+
+        ``settings``: license, commit_message, private, token, branch, create_pr, allow_patterns, ignore_patterns, delete_patterns.
+        """
+        return push_to_hub(self, repo_id, **settings)
+
+    def export(self, out: str | Path, **settings: Any) -> Exported:
+        """Write graphs that run without this library, compared with torch: ``format`` onnx (extra ``export``), torch or safetensors, ``only``, ``license``; see ``export_model``."""
+        return export_model(self, out, **settings)
+
     def _decode(self, z: Tensor, context: Tensor | None, drawing: Drawing) -> Tensor:
         parts = []
         for start in range(0, len(z), 500):
@@ -281,7 +320,8 @@ class Model:
 
 
 def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
-    """The model in a run folder, or one that ``Model.save`` wrote. Reads tensors, JSON and TOML only: no code runs. ArtifactError where it is damaged."""
+    """The model in a run folder, one that ``Model.save`` wrote, or "hf://organisation/name" of the hub. Reads tensors, JSON and TOML: no code runs. ArtifactError where it is damaged."""
+    folder = fetched(folder) if str(folder).startswith("hf://") else folder
     state, schema, toml = load_artifact(Path(folder))
     recipe = parse_recipe(toml, str(Path(folder) / "recipe.toml"))
     vae = build_vae(recipe, schema)
@@ -292,4 +332,6 @@ def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
             f"{folder}: the weights do not fit the recipe beside them ({str(error).splitlines()[0]}); one of the files was replaced"
         ) from error
     plain = load_language_model(Path(folder), recipe, vae) if schema.kind == "text" else None
-    return Model(vae, schema, recipe, device=device, language_model=plain, calibration=load_calibration(Path(folder), vae))
+    model = Model(vae, schema, recipe, device=device, language_model=plain, calibration=load_calibration(Path(folder), vae))
+    model.home = Path(folder)
+    return model

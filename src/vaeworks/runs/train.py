@@ -72,7 +72,9 @@ def train(source: Source, *, out: str | Path | None = None, recipe: str | None =
 
     model = vaeworks.train("photos/", out="runs/photos")
     """
-    return train_run(source, out=out, recipe=recipe, **settings).model
+    run = train_run(source, out=out, recipe=recipe, **settings)
+    run.model.home = run.folder
+    return run.model
 
 
 def train_run(

@@ -29,6 +29,7 @@ def items_on_the_wire(scene: Scene, index: list[int]) -> list[dict[str, Any]]:
     """The items at ``index`` as they were given, not as the model reads them: {item, label, name} each."""
     model, schema = scene.model, scene.model.schema
     chosen = scene.items[torch.tensor(index, dtype=torch.int64)]
+    wire: list[Any]
     if isinstance(schema, ImageSchema) and schema.mode:
         wire = picture_urls(schema, schema.shown(chosen.values))
     elif isinstance(schema, AudioSchema):
@@ -108,4 +109,5 @@ def add_explorer(app: FastAPI, scene: Scene) -> None:
     async def items(i: Annotated[list[int], Query(max_length=MOST)]) -> list[dict[str, Any]]:
         if any(not 0 <= one < len(scene.codes) for one in i):
             raise HTTPException(404, f"items have the numbers 0 to {len(scene.codes) - 1}")
-        return await service.aside(items_on_the_wire, scene, i)
+        found: list[dict[str, Any]] = await service.aside(items_on_the_wire, scene, i)
+        return found

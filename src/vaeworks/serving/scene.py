@@ -116,7 +116,7 @@ class Scene:
     @property
     def size(self) -> int:
         """D."""
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -127,7 +127,7 @@ class Scene:
         """Where each item lies in the plane, (N, 2): NaN where it is left out."""
         with self._lock:
             if method not in self._planes:
-                self._planes[method] = self._tsne() if method == "tsne" else (self.codes - self.centre) @ self.axes.T
+                self._planes[method] = self._tsne() if method == "tsne" else np.asarray((self.codes - self.centre) @ self.axes.T, dtype=np.float32)
             return self._planes[method]
 
     def score(self, seconds: float = SCORED_SECONDS) -> Floats:
