@@ -52,6 +52,12 @@ class Service:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
 
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU so far, of all threads: what others do on the machine hardly changes it."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def batch_sizes(self) -> dict[str, float]:
         """Items of a call of the model, in the mean, by its kind."""
         told = dict(re.findall(r"^(vae_batch_items_\w+\{.*\}) (\S+)$", httpx.get(f"{self.url}/metrics").text, re.M))
@@ -126,18 +132,20 @@ def main() -> None:
         run = options.run or trained(f"{folder}/digits")
         shared, single = Service(run, BATCH), Service(run, 1)
         bodies = asyncio.run(asked(shared.url))
-        rates: dict[str, list[tuple[float, float]]] = {}
+        rates: dict[str, list[tuple[float, float, float, float]]] = {}
         for verb, body in bodies.items():
             for service in (shared, single):
                 asyncio.run(load(service.url, {verb: body}, options.clients, options.clients))
             for _ in range(options.rounds):
+                before = [s.cpu for s in (shared, single)]
                 both = [options.each / asyncio.run(load(s.url, {verb: body}, options.each, options.clients))[0] for s in (shared, single)]
-                rates.setdefault(verb, []).append((both[0], both[1]))
+                spent = [1000 * (s.cpu - b) / options.each for s, b in zip((shared, single), before, strict=True)]
+                rates.setdefault(verb, []).append((both[0], both[1], spent[0], spent[1]))
         print(f"{options.clients} clients, requests a second, medians of {options.rounds} rounds of {options.each}")
-        print(f"{'verb':<12} {'shared':>8} {'single':>8} {'ratio':>6}")
-        table = {verb: (median(a for a, _ in r), median(b for _, b in r), median(a / b for a, b in r)) for verb, r in rates.items()}
-        for verb, (a, b, ratio) in table.items():
-            print(f"{verb:<12} {a:8.0f} {b:8.0f} {ratio:6.2f}")
+        print(f"{'verb':<12} {'shared':>8} {'single':>8} {'ratio':>6}   CPU ms of the service for a request: {'shared':>8} {'single':>8}")
+        table = {verb: [median(column) for column in zip(*((a, b, a / b, c, d) for a, b, c, d in r), strict=True)] for verb, r in rates.items()}
+        for verb, (a, b, ratio, c, d) in table.items():
+            print(f"{verb:<12} {a:8.0f} {b:8.0f} {ratio:6.2f}   {'':37} {c:8.2f} {d:8.2f}")
         memory = [shared.memory]
         statuses: Counter[int] = Counter()
         waited: list[float] = []

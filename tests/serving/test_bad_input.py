@@ -6,7 +6,9 @@ import base64
 import io
 import json
 import struct
+import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ import pytest
 import soundfile
 from PIL import Image
 from starlette.testclient import TestClient
+
+from vaeworks.serving import media
 
 PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 JSON = {"Content-Type": "application/json"}
@@ -108,7 +112,6 @@ WRONG: list[tuple[str, str, Any, int, str | None]] = [
     ("audio", "encode", {"items": [url(b"RIFF" + bytes(100), "audio/wav")]}, 422, "items.0"),
     ("audio", "encode", {"items": [url(wav(TONE), "audio/wav"), url(wav(0 * TONE), "audio/wav")]}, 422, "items.1"),
     ("audio", "encode", {"items": [url(wav(np.where(TONE > 0, np.nan, TONE), subtype="FLOAT"), "audio/wav")]}, 422, "items.0"),
-    ("audio", "encode", {"items": [url(wav(np.zeros(601 * 100), rate=100), "audio/wav")]}, 422, "items.0"),
     ("audio", "encode", {"items": ["tones/1.wav"]}, 422, "items.0"),
     ("audio", "impute", {"items": [url(wav(TONE), "audio/wav")]}, 422, "gap"),
     ("audio", "impute", {"items": [url(wav(TONE), "audio/wav")], "gap": [0.1, 5]}, 422, "gap"),
@@ -165,6 +168,48 @@ def test_what_is_wrong_is_told_with_its_field(
     assert fault["message"]
     assert (fault["field"] or "").removesuffix(".\\ud800") == (field or "")
     assert clients[name].get("/readyz").status_code == 200
+
+
+def test_what_is_too_much_to_decode_is_told_before_it_is(clients: dict[str, TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself, or with all that came before it in the request."""
+    monkeypatch.setattr(media, "PIXELS", 1)
+    monkeypatch.setattr(media, "SAMPLES", 1600)
+    tones = [url(wav(TONE[:1600]), "audio/wav")] * 5
+    for name, items, wrong in (
+        ("image", [PIXEL] * 5, "items.4"),
+        ("audio", tones, "items.4"),
+        ("audio", [url(wav(np.ones(1601)), "audio/wav")], "items.0"),
+    ):
+        answer = clients[name].post("/v1/encode", json={"items": items})
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["field"] == wrong
+    assert clients["image"].post("/v1/encode", json={"items": [PIXEL] * 4}).status_code == 200
+
+
+def test_no_string_of_a_request_is_opened(clients: dict[str, TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a request can have a string, it has the name of a file that is there: the interpreter tells of every file that it opens."""
+    monkeypatch.chdir(tmp_path)
+    opened: list[str] = []
+    listening = True
+    sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if listening and event == "open" else None)
+    for suffix, content in (("png", base64.b64decode(PIXEL.partition(",")[2])), ("wav", wav(TONE)), ("txt", b"ba\nki"), ("csv", b"height\n170")):
+        (tmp_path / f"ba.{suffix}").write_bytes(content)
+        for text in (f"ba.{suffix}", str(tmp_path / f"ba.{suffix}")):
+            for client in clients.values():
+                for verb, body in (
+                    ("encode", {"items": [text], "given": [text]}),
+                    ("score", {"items": [text], "samples": 1}),
+                    ("reconstruct", {"items": [{text: text, "eyes": text}]}),
+                    ("impute", {"items": [f"{text}_"], "samples": 1}),
+                    ("impute", {"items": [PIXEL], "mask": text}),
+                    ("interpolate", {"a": text, "b": text, "n": 2}),
+                    ("sample", {"n": 1, "given": {"label": text, "eyes": text}}),
+                ):
+                    client.post(f"/v1/{verb}", json=body)
+    listening = False
+    assert [name for name in opened if "ba." in name] == [str(tmp_path / f"ba.{suffix}") for suffix in ("png", "wav", "txt", "csv")], (
+        "only this test did"
+    )
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])

@@ -28,14 +28,14 @@ def test_what_is_described_is_what_is_answered(served: Any) -> None:
         seen[case.operation.label] += 1
         case.call_and_validate(checks=CHECKS)
 
-    few = settings(max_examples=6, derandomize=True, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    few = settings(max_examples=5, derandomize=True, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     for found in schemathesis.openapi.from_url(f"{served.url}/openapi.json").get_all_operations():
         operation = found.ok()
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)[: 2 if operation.method == "post" else 1]:
             few(given(operation.as_strategy(generation_mode=mode))(check))()
     verbs = ("sample", "encode", "decode", "reconstruct", "score", "impute", "interpolate")
     assert {f"POST /v1/{verb}" for verb in verbs} | {"GET /v1/model", "GET /healthz", "GET /readyz", "GET /metrics"} == set(seen)
-    assert all(seen[f"POST /v1/{verb}"] >= 8 for verb in verbs)
+    assert all(seen[f"POST /v1/{verb}"] >= 6 for verb in verbs)
 
 
 async def load(url: str, requests: int, clients: int = CLIENTS) -> list[int]:
@@ -63,13 +63,13 @@ def test_many_clients_lose_no_request_and_memory_stays(served: Any) -> None:
     """By the metrics, too, all were answered, and calls of the model were fewer than requests."""
     asyncio.run(load(served.url, 2 * CLIENTS))
     before = served.memory
-    statuses = asyncio.run(load(served.url, 10 * CLIENTS))
-    assert len(statuses) == 10 * CLIENTS
+    statuses = asyncio.run(load(served.url, 6 * CLIENTS))
+    assert len(statuses) == 6 * CLIENTS
     assert set(statuses) == {200}
     assert served.memory - before < 16
     told = httpx.get(f"{served.url}/metrics").text
     numbers = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in told.splitlines() if not line.startswith("#")}
-    assert numbers['vae_requests_total{status="200",verb="/v1/encode"}'] >= 2 * CLIENTS
+    assert numbers['vae_requests_total{status="200",verb="/v1/encode"}'] >= CLIENTS
     assert numbers['vae_batch_items_count{kind="score"}'] < numbers['vae_requests_total{status="200",verb="/v1/score"}']
 
 

@@ -32,8 +32,10 @@ FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What pictures are read from: Pillow's others have decoders that run programs, or that few have looked at."""
 PIXELS: Final = 1 << 24
 """Of one picture that is sent, at most."""
-SECONDS: Final = 600.0
-"""Of one sound that is sent, at most, what a model keeps of it being far less."""
+SAMPLES: Final = 1 << 26
+"""Of one sound that is sent, at most, over all channels: 10 minutes of a stereo recording. A model keeps far less of it."""
+SEVERAL: Final = 4
+"""Times as much may be sent in one request."""
 
 
 def check_servable(schema: Schema) -> None:
@@ -76,9 +78,12 @@ def seen(schema: ImageSchema, urls: Sequence[str], names: Sequence[str]) -> Item
     """Pictures as a model of pictures reads them."""
     from PIL import Image
 
-    pictures = []
+    pictures, pixels_of_all = [], 0
     for url, name in zip(urls, names, strict=True):
         image = _opened(url, name)
+        pixels_of_all += image.width * image.height
+        if pixels_of_all > SEVERAL * PIXELS:
+            raise Refusal(422, f"the pictures up to this one have more than {SEVERAL * PIXELS:,} pixels together: send fewer, or smaller ones", name)
         try:
             pixels = decode(image, (schema.shape[1], schema.shape[2]), schema.mode)
         except Exception as error:
@@ -115,15 +120,19 @@ def picture_urls(schema: ImageSchema, x: Tensor) -> list[str]:
 
 def heard(schema: AudioSchema, urls: Sequence[str], names: Sequence[str]) -> Items:
     """Sounds as a model of sounds reads them: of its rate, length and loudness."""
-    recordings = []
+    recordings, samples_of_all = [], 0
     for url, name in zip(urls, names, strict=True):
         data = _bytes(url, "audio", name)
         try:
             header = look(data)
         except Exception as error:
             raise Refusal(422, f"this is no sound that can be read: {error}", name) from error
-        if header.seconds > SECONDS:
-            raise Refusal(422, f"the sound says that it is {header.seconds:.0f} s long, and at most {SECONDS:.0f} s are read: cut it", name)
+        samples = header.frames * header.channels
+        samples_of_all += samples
+        if samples > SAMPLES or samples_of_all > SEVERAL * SAMPLES:
+            raise Refusal(
+                422, f"the sound is {header.seconds:.0f} s long, and too much to read, by itself or with those before it: cut it, or send fewer", name
+            )
         recordings.append(Recording(name, data))
     parts = []
     for recording, name in zip(recordings, names, strict=True):
