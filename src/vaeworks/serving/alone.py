@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vaeworks.distributions.margins import COUNTS
@@ -28,6 +29,8 @@ __all__ = ["write_page"]
 CARRIED = 6 << 20
 """Bytes of items that a page carries along; the rest are shown as they are decoded."""
 SCORED_SECONDS = 10.0
+BANK = 512
+"""Codes of the prior that a page carries where its sampler is no graph."""
 
 
 def write_page(path: Path, scene: Scene, ort: OrtWeb) -> list[str]:
@@ -53,7 +56,12 @@ def write_page(path: Path, scene: Scene, ort: OrtWeb) -> list[str]:
         except ArtifactError as error:
             if name == "decoder":
                 raise
-            limits.append(f"The {name} is not in this page: {error}.")
+            if name == "sampler":
+                limits.append(
+                    f"Samples are drawn from {BANK} codes{' of each label' if schema.context == 'label' else ''} that this page carries, at temperature 1: {error}."
+                )
+            else:
+                limits.append(f"Items of your own need the service, too: {error}.")
             continue
         graphs[name] = base64.b64encode(content).decode()
         ports[name] = {
@@ -76,6 +84,7 @@ def write_page(path: Path, scene: Scene, ort: OrtWeb) -> list[str]:
         "form": _form(scene),
         "graphs": graphs,
         "ports": ports,
+        "bank": None if "sampler" in graphs else _bank(scene),
         "limits": limits,
     }
     packed = {"carried": _packed(json.dumps(carried).encode()), "ort-script": _packed(ort.script), "ort-wasm": _packed(ort.wasm)}
@@ -91,6 +100,16 @@ def write_page(path: Path, scene: Scene, ort: OrtWeb) -> list[str]:
 def _encodes(schema: Any) -> bool:
     """Whether the page knows how to make x of an item."""
     return isinstance(schema, ImageSchema) or (isinstance(schema, TextSchema) and schema.unit in {"characters", "bytes"})
+
+
+def _bank(scene: Scene) -> list[str]:
+    """Codes drawn from the prior, (BANK, D), of each label where the model is conditional on it."""
+    model = scene.model
+    wishes: list[dict[str, str] | None] = [{"label": name} for name in model.schema.classes] if model.schema.context == "label" else [None]
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drawn = [model.vae.latents.generate(model.vae.prior, BANK, model.context(BANK, wish)) for wish in wishes]
+    return [_numbers(z.float().cpu().numpy()) for z in drawn]
 
 
 def _items(scene: Scene) -> list[dict[str, Any]]:

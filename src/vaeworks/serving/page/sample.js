@@ -7,13 +7,12 @@ import { complain, say, state } from "explore/state";
 
 export function samplePanel() {
   const { kind, context, classes } = state.model;
-  if (backend.can.sample === false) return el("p", {}, "Sampling needs the service: run vae explore on the model.");
   let drawn = [];
   const seed = el("input", { type: "number", id: "seed", value: 0, min: 0, step: 1 });
   const count = el("select", { id: "count" }, ...[4, 9, 16, 36, 64].map((n) => el("option", { value: n, selected: n === 16 }, String(n))));
   const steps = { min: 0, max: 2, step: 0.05 };
   const told = el("output", { for: "temperature" }, "1.00");
-  const temperature = el("input", { type: "range", id: "temperature", ...steps, value: 1, oninput: () => { told.textContent = Number(temperature.value).toFixed(2); } });
+  const temperature = el("input", { type: "range", id: "temperature", ...steps, value: 1, disabled: !backend.can.temperature, oninput: () => { told.textContent = Number(temperature.value).toFixed(2); } });
   const label = context === "label" || context === "partial-label" ? el("select", { id: "sample-label" }, el("option", { value: "" }, "each in turn"), ...classes.map((name) => el("option", { value: name }, name))) : null;
   const form = kind === "table" && backend.can.conditions ? rowForm({ ranges: true }) : null;
   const shown = el("div", { class: "samples", "aria-live": "off" });

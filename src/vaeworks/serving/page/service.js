@@ -24,7 +24,7 @@ const told = (given) => (given === null ? {} : { given });
 
 export async function make() {
   return {
-    can: { logPx: true, encode: true, sample: true, score: true, impute: true, conditions: true },
+    can: { logPx: true, encode: true, temperature: true, score: true, impute: true, conditions: true },
     standsAlone: false,
     limits: [],
     model: () => json("v1/model"),

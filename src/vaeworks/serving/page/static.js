@@ -24,7 +24,7 @@ async function runtime() {
 
 export async function make() {
   const [text, ort] = await Promise.all([carried("carried").then((b) => new TextDecoder().decode(b)), runtime()]);
-  const { model, scene, codes, planes, channels, log_px: scored, items, form, graphs, ports, limits } = JSON.parse(text);
+  const { model, scene, codes, planes, channels, log_px: scored, items, form, graphs, ports, bank, limits } = JSON.parse(text);
   const sessions = {};
   const size = scene.centre.length;
   let last = Promise.resolve();
@@ -66,8 +66,20 @@ export async function make() {
     return textItems.written(x, form);
   }
 
+  /** n items from codes of the prior that came along. */
+  async function banked(n, uniform, given) {
+    const chosen = Array.from({ length: n }, (_, i) => {
+      const k = bank.length === 1 ? 0 : given?.label !== undefined ? model.classes.indexOf(given.label) : i % bank.length;
+      const codesOf = floats(bank[k]);
+      const at = Math.floor(uniform() * (codesOf.length / size));
+      const told = bank.length === 1 ? given : { label: model.classes[k] };
+      return { code: codesOf.subarray(at * size, (at + 1) * size), told: context(1, told)[0] };
+    });
+    return decode(chosen.map(({ code }) => code), chosen.map(({ told }) => told), uniform);
+  }
+
   return {
-    can: { logPx: Boolean(scored), encode: Boolean(graphs.encoder), sample: Boolean(graphs.sampler), score: false, impute: false, conditions: false },
+    can: { logPx: Boolean(scored), encode: Boolean(graphs.encoder), temperature: Boolean(graphs.sampler), score: false, impute: false, conditions: false },
     standsAlone: true,
     limits,
     model: async () => model,
@@ -94,8 +106,8 @@ export async function make() {
       return Float32Array.from((await run("encoder", feeds, "code")).data);
     },
     async sample({ n, seed, temperature, given }) {
-      if (!graphs.sampler) throw new Error("This page cannot sample: run vae explore on the model.");
       const uniform = random(seed + 1);
+      if (!graphs.sampler) return { items: await banked(n, uniform, given), seed };
       const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
       const feeds = Object.fromEntries(ports.sampler.noises.map(({ name, kind, shape }) => {
         const values = Float32Array.from({ length: n * shape.reduce((p, q) => p * q, 1) }, kind === "normal" ? () => (name.startsWith("x_") ? 1 : temperature) * normal() : uniform);
