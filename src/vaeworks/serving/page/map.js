@@ -1,7 +1,7 @@
 // The map: pan, zoom, hover, click, and all of it by keys.
 import { backend } from "explore/backend";
 import { get, latest } from "explore/dom";
-import { codeOf, lift, place } from "explore/geometry";
+import { codeOf, lerp, lift, place } from "explore/geometry";
 import { thumb } from "explore/items";
 import { legendText } from "explore/legend";
 import { Grid, draw } from "explore/raster";
@@ -26,8 +26,9 @@ export function startMap() {
   canvas.addEventListener("keydown", keys);
   canvas.addEventListener("focus", () => { cross.shown = true; if (!inside(cross)) Object.assign(cross, { x: view.x, y: view.y }); redraw(); });
   canvas.addEventListener("blur", () => { cross.shown = false; tip(-1); redraw(); });
-  for (const event of ["code", "ends", "marks"]) on(event, redraw);
-  on("plane", () => { grid = new Grid(state.plane); fit(); });
+  for (const event of ["code", "marks"]) on(event, schedule);
+  on("ends", walk);
+  on("plane", () => { grid = new Grid(state.plane); walk(); fit(); });
   on("colours", (found) => { colours = found; redraw(); });
   on("theme", redraw);
   grid = new Grid(state.plane);
@@ -73,7 +74,21 @@ function move() {
   redraw();
 }
 
+let stale = true; // whether the points are to be drawn again, and not the marks alone
+let path = []; // places on the way from A to B
+
+function walk() {
+  const { a, b } = state.ends;
+  path = a && b ? Array.from({ length: 21 }, (_, t) => place(lerp(a.code, b.code, t / 20))) : [];
+  schedule();
+}
+
 function redraw() {
+  stale = true;
+  schedule();
+}
+
+function schedule() {
   if (waiting) return;
   waiting = true;
   requestAnimationFrame(() => { waiting = false; frame(); });
@@ -87,6 +102,8 @@ export function frame() {
   const began = performance.now();
   const n = colours.length;
   const sharp = canvas.width / Math.max(1, canvas.clientWidth);
+  if (!stale) return overlay(sharp);
+  stale = false;
   const zoomed = Math.sqrt(Math.max(1, view.scale / (canvas.width / Math.max(grid.box.x1 - grid.box.x0, 1e-6))));
   const radius = sharp * Math.min(5, Math.max(0.8, 110 / Math.sqrt(n + 400)) * Math.min(3, zoomed));
   draw(image, state.plane, view, colours, moving ? Math.min(radius, 1.2 * sharp) : radius, moving ? 1 : n > MANY ? 0.6 : 0.85);
@@ -94,6 +111,7 @@ export function frame() {
   overlay(sharp);
   times.push(performance.now() - began);
   if (times.length > 500) times.shift();
+  return undefined;
 }
 
 /** Milliseconds of the latest frames. */
@@ -126,11 +144,10 @@ function overlay(sharp) {
     over.fillText(text, x + 9 * sharp, y - 8 * sharp);
   };
   const ring = (x, y, r) => { const path = new Path2D(); path.arc(x, y, r * sharp, 0, 7); return path; };
-  const { a, b } = state.ends;
-  if (a && b) {
-    const path = new Path2D();
-    for (let t = 0; t <= 20; t++) path.lineTo(...pixel(...place(a.code.map((v, j) => v + ((b.code[j] - v) * t) / 20))));
-    halo(path, ink, 1.5);
+  if (path.length) {
+    const line = new Path2D();
+    for (const [x, y] of path) line.lineTo(...pixel(x, y));
+    halo(line, ink, 1.5);
   }
   for (const [name, end] of Object.entries(state.ends)) {
     if (!end) continue;
