@@ -88,9 +88,9 @@ async def asked(url: str) -> dict[str, dict[str, Any]]:
     return {verb: {key: value for key, value in body.items() if value is not None} for verb, body in bodies.items()}
 
 
-async def load(url: str, bodies: dict[str, dict[str, Any]], requests: int, clients: int) -> tuple[float, Counter[int], list[float]]:
-    """Seconds that so many requests took, their statuses (0: lost), and the seconds of each."""
-    statuses: Counter[int] = Counter()
+async def load(url: str, bodies: dict[str, dict[str, Any]], requests: int, clients: int) -> tuple[float, Counter[str], list[float]]:
+    """Seconds that so many requests took, their statuses, or what they were lost to, and the seconds of each."""
+    statuses: Counter[str] = Counter()
     seconds: list[float] = []
     verbs = list(bodies.items())
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=httpx.Limits(max_connections=clients)) as client:
@@ -100,9 +100,9 @@ async def load(url: str, bodies: dict[str, dict[str, Any]], requests: int, clien
                 verb, body = verbs[i % len(verbs)]
                 began = time.perf_counter()
                 try:
-                    status = (await client.post(f"/v1/{verb}", json=body)).status_code
-                except httpx.HTTPError:
-                    status = 0
+                    status = str((await client.post(f"/v1/{verb}", json=body)).status_code)
+                except httpx.HTTPError as error:
+                    status = repr(error)
                 statuses[status] += 1
                 seconds.append(time.perf_counter() - began)
 
@@ -147,7 +147,7 @@ def main() -> None:
         for verb, (a, b, ratio, c, d) in table.items():
             print(f"{verb:<12} {a:8.0f} {b:8.0f} {ratio:6.2f}   {'':37} {c:8.2f} {d:8.2f}")
         memory = [shared.memory]
-        statuses: Counter[int] = Counter()
+        statuses: Counter[str] = Counter()
         waited: list[float] = []
         took = 0.0
         for _ in range(10):
@@ -159,7 +159,7 @@ def main() -> None:
         latency = [1000 * waited[int(share * (len(waited) - 1))] for share in (0.5, 0.99)]
         sizes = shared.batch_sizes()
         print(
-            f"{sum(statuses.values())} requests of all verbs by {options.clients} clients: statuses {dict(statuses)} (0: lost), {sum(statuses.values()) / took:.0f} a second,"
+            f"{sum(statuses.values())} requests of all verbs by {options.clients} clients: statuses {dict(statuses)}, {sum(statuses.values()) / took:.0f} a second,"
         )
         print(
             f"half within {latency[0]:.0f} ms, 99% within {latency[1]:.0f} ms; items of a call: {', '.join(f'{k} {v:.1f}' for k, v in sizes.items())}"

@@ -17,6 +17,8 @@ __all__ = ["bind", "run_server"]
 
 GRACE = 60
 """Seconds that accepted requests are given to end after SIGTERM."""
+KEPT = 75
+"""Seconds that a connection is kept without a request: longer than busy clients take between two, for what is sent while it is closed would be lost."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -40,7 +42,14 @@ def run_server(app: FastAPI, settings: Settings, port: int, *, ready: Callable[[
 
     listening = bind(settings.host, port)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False, lifespan="on", proxy_headers=False
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEPT,
+        server_header=False,
+        lifespan="on",
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
 
