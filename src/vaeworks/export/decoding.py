@@ -43,8 +43,8 @@ MEANINGS = {
 }
 NEXT = {
     **MEANINGS,
-    "tokens": "the tokens written so far, none at first",
-    "logits": "logits of the next token, of which 0 is never one and 1 ends the string",
+    "tokens": "the tokens written so far, then anything",
+    "logits": "at position t the logits of the token there given those before; token 0 is never one, 1 ends the string",
 }
 
 
@@ -112,7 +112,7 @@ class _Sample(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         context = inputs[-1] if self.context_size else None
-        z = self.codes(inputs[: len(self.codes.noises)], context)
+        z = self.codes(inputs[: len(self.codes.noises)], context).contiguous()
         if self.writes:
             return (z,)
         p = self.decode.vae.decode(z, context if getattr(self.decode.vae.decoder, "context_size", 0) else None)
@@ -136,11 +136,11 @@ def decoder_graph(vae: VAE) -> Graph:
 
         def prefixes(n: int, seed: int) -> tuple[Tensor, ...]:
             z, *rest = examples(n, seed)
-            length = {1: 0, 2: likelihood.event_shape[0] - 1}.get(seed, min(3, likelihood.event_shape[0] - 1))
-            tokens = torch.randint(2, likelihood.levels, (n, length), generator=torch.Generator().manual_seed(seed))
+            shape = (n, likelihood.event_shape[0] - 1)
+            tokens = torch.randint(2, likelihood.levels, shape, generator=torch.Generator().manual_seed(seed))
             return (z, tokens, *rest)
 
-        return Graph("decoder", NextToken(vae).eval(), ("z", "tokens", *conditions), ("logits",), prefixes, NEXT, {"tokens": {1: "written"}})
+        return Graph("decoder", NextToken(vae).eval(), ("z", "tokens", *conditions), ("logits",), prefixes, NEXT)
     with torch.no_grad():
         names = tuple(parameters_of(vae.decode(*examples(1, 0))))
     module = _Decode(vae).eval()
@@ -157,16 +157,16 @@ def sampler_graph(vae: VAE, context_size: int = 0) -> Graph:
     def examples(n: int, seed: int) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(seed)
         drawn = [noise.draw(n, generator) for noise in module.noises]
-        return (*drawn, *(() if not context_size else (contexts(n, context_size),)))
+        return (*drawn, *(() if not context_size else (_contexts(n, context_size),)))
 
     x = "an item drawn from p(x | z)" if module.decode.rows is not None else MEANINGS["x"]
     meanings = {**MEANINGS, "z": "the codes drawn", "x": x, **{noise.name: noise.meaning for noise in module.noises}}
     outputs = ("z",) if module.writes else ("z", "x")
-    kinds = {noise.name: noise.kind for noise in module.noises}
+    kinds: dict[str, str] = {noise.name: noise.kind for noise in module.noises}
     return Graph("sampler", module, (*names, *conditions), outputs, examples, meanings, noises=kinds)
 
 
-def contexts(n: int, size: int) -> Tensor:
+def _contexts(n: int, size: int) -> Tensor:
     """One-hot vectors (n, C) of each class in turn."""
     return torch.eye(size)[torch.arange(n) % size]
 
@@ -174,7 +174,7 @@ def contexts(n: int, size: int) -> Tensor:
 @torch.no_grad()
 def drawn_codes(vae: VAE, n: int, seed: int, context_size: int) -> tuple[Tensor, Tensor | None]:
     """n codes (n, D) from the prior, and the contexts (n, C) they were drawn for."""
-    context = contexts(n, context_size) if context_size else None
+    context = _contexts(n, context_size) if context_size else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return vae.latents.generate(vae.prior, n, context), context

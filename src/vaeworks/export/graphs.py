@@ -13,8 +13,8 @@ from torch import Tensor, nn
 __all__ = ["BATCHES", "Graph", "Port", "worst_difference"]
 
 BATCHES: Final = (1, 2, 7)
-"""Sizes of the batches on which an exported graph is compared with torch; it is traced on one of 3, so that none is taken for a constant."""
-TRACED: Final = 3
+"""Sizes of the batches on which an exported graph is compared with torch; it is traced on one of 11, so that none is taken for a constant."""
+TRACED: Final = 11
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def pushed(q: Distribution, noise: Tensor) -> Tensor:
     raise ArtifactError(f"a sampler of {type(q).__name__} cannot be exported: it is no map of standard normal noise; export the other graphs alone")
 
 
-def chosen(weights: Tensor, uniform: Tensor) -> Tensor:
+def _chosen(weights: Tensor, uniform: Tensor) -> Tensor:
     """Component (N,) of ``weights`` (K,) or (N, K) that uniform noise (N,) picks, each as often as it weighs."""
     below = weights.cumsum(-1) <= uniform.unsqueeze(-1)
     return below.long().sum(-1).clamp_max(weights.shape[-1] - 1)
@@ -120,7 +120,7 @@ class _Mixture(_Prior):
         assert isinstance(p, Mixture)
         components = p.components
         assert isinstance(components, Independent)
-        index = chosen(p.log_weights.exp(), noise[1])
+        index = _chosen(p.log_weights.exp(), noise[1])
         loc, scale = (t.unflatten(0, p.log_weights.shape) for t in (components.base_dist.loc, components.base_dist.scale))
         if p.batch_shape:
             at = index[:, None, None].expand(-1, 1, loc.shape[-1])
@@ -141,7 +141,7 @@ class _Vamp(_Mixture):
         assert inputs is not None
         (encoder,) = self.prior.met
         told = self.told(context)
-        item = inputs.clamp(0, 1)[chosen(self.prior.logits.softmax(-1), noise[1])]
+        item = inputs.clamp(0, 1)[_chosen(self.prior.logits.softmax(-1), noise[1])]
         return pushed(encoder(item) if told is None else encoder(item, None, told), noise[0])
 
 

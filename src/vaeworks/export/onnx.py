@@ -60,7 +60,7 @@ def _named(proto: Any, graph: Graph) -> None:
 
 def _parity(content: bytes, graph: Graph) -> float:
     """The greatest difference from torch; ArtifactError where it is beyond ``TOLERANCE``."""
-    import onnxruntime
+    onnxruntime: Any = importlib.import_module("onnxruntime")
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

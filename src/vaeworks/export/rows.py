@@ -45,7 +45,7 @@ class Rows:
 
     def draw(self, row: Row, uniform: Tensor, noise: Tensor) -> Tensor:
         """A draw of each column (..., D) by its own ``uniform`` and standard normal ``noise`` (..., D)."""
-        return self._together(row.base, lambda group, i: _draw(group, *(t[..., self.places[i]] for t in (uniform, noise)), self.most[i]))
+        return self._together(row.base, lambda group, i: _draw(group, uniform[..., self.places[i]], noise[..., self.places[i]], self.most[i]))
 
     def _together(self, columns: Columns, part: Callable[[ColumnGroup, int], Tensor]) -> Tensor:
         made = [part(group, i) for i, (_, group) in enumerate(columns.groups)]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vaeworks.distributions import TokenSequence
-from vaeworks.distributions.tokens import END, PAD, without_padding
+from vaeworks.distributions.tokens import END, without_padding
 from vaeworks.model import VAE
 from vaeworks.networks.sequences import Conditioned
 
@@ -15,7 +14,10 @@ __all__ = ["NextToken", "written_at_once"]
 
 
 class NextToken(nn.Module):
-    """z (N, D), tokens (N, T) written so far [, context] -> logits (N, V) of the next."""
+    """z (N, D), tokens (N, L - 1) [, context] -> logits (N, L - 1, V), those of position t given the tokens before it, whatever stands there and after.
+
+    The length is fixed: a recurrent network is written out step by step, as ONNX Runtime and torch.export take it alike.
+    """
 
     def __init__(self, vae: VAE):
         super().__init__()
@@ -27,8 +29,7 @@ class NextToken(nn.Module):
         assert isinstance(p, TokenSequence)
         decoding = p.decoding
         assert isinstance(decoding, Conditioned)
-        hidden = decoding.hidden(F.pad(tokens, (0, 1), value=PAD))  # each position has read the tokens before it
-        return _possible(decoding.project(hidden[:, -1]))
+        return _possible(decoding.project(decoding.hidden(tokens)))
 
 
 def written_at_once(p: TokenSequence) -> Tensor:

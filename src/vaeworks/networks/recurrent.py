@@ -140,7 +140,7 @@ class RecurrentDecoder(AutoregressiveDecoder):
 
     def step(self, memory: Tensor, state: list[Tensor], token: Tensor | None, t: int) -> Tensor:
         to_input, to_output, _ = self._parts(memory, slice(t, t + 1))
-        out, state[:] = self._run(self.read_one(token, len(memory))[:, None] + to_input, state)
+        out, state[:] = self._run(self.read_one(token, memory.shape[0])[:, None] + to_input, state)
         made: Tensor = (out + to_output)[:, 0]
         return made
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import vaeworks
 from vaeworks.model import AudioSchema, ImageSchema, TableSchema, TextSchema
 from vaeworks.runs.begun import begun
 
@@ -40,7 +40,7 @@ def model_card(model: Model, *, license: str | None = None, run: Path | None = N
     parts = [
         _front(model, figures, title, license),
         f"# {title}",
-        f"A variational autoencoder of {_what(model)}, trained with vaeworks {vaeworks.__version__} by the recipe `{model.recipe.name}`.",
+        f"A variational autoencoder of {_what(model)}, trained with vaeworks {metadata.version('vaeworks')} by the recipe `{model.recipe.name}`.",
         "![Samples drawn from the model](samples.png)" if samples else _samples(run),
         _use(model, repo_id),
         _figures_table(figures),

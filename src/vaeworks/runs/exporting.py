@@ -51,13 +51,14 @@ def export_model(
         raise VaeworksError(f"only={', '.join(unknown)}: no such graph; choose among {', '.join(GRAPHS)}")
     target = _free(Path(out), overwrite)
     card = card_files(model, license=license, run=run)
+    differences: dict[str, float] = {}
     if format == "safetensors":
-        files, differences = dict(card), {}
+        files = dict(card)
     else:
         device = model.device
         model.vae.to("cpu")  # a graph is written where its constants are
         try:
-            facts = {"model": card_name(model), "latent_size": model.vae.latents.code_size, "recipe": model.recipe.name}
+            facts = {"model": _card_name(model), "latent_size": model.vae.latents.code_size, "recipe": model.recipe.name}
             graphs, differences = bundle(model.vae, model.schema, format, only=chosen, facts=facts, progress=progress)
         finally:
             model.vae.to(device)
@@ -68,7 +69,7 @@ def export_model(
     return Exported(target, tuple(sorted(path.name for path in target.iterdir())), differences)
 
 
-def card_name(model: Model) -> str:
+def _card_name(model: Model) -> str:
     """What people call the model."""
     return f"{model.schema.source}: {model.recipe.name}" if model.schema.source else model.recipe.name
 
