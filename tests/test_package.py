@@ -31,6 +31,7 @@ VERBS = (
     "impute",
     "report",
     "doctor",
+    "explore",
     "serve",
     "export",
     "push",

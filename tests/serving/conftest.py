@@ -22,8 +22,13 @@ import vaeworks as vw
 from vaeworks.data import Options, open_data
 from vaeworks.recipes import build_vae, conditioned
 from vaeworks.runs import calibrate, plan_recipe
-from vaeworks.serving import create_app
+from vaeworks.serving import create_app, items_of, wire_of
+from vaeworks.serving.explorer import add_explorer
+from vaeworks.serving.scene import Scene
+from vaeworks.serving.server import bind
 
+SHOWN = 24
+"""Items of a scene."""
 SMALL = ("encoder.hidden=[8]", "decoder.hidden=[8]", "latent_size=2")
 
 
@@ -138,3 +143,59 @@ def clients(models: dict[str, vw.Model]) -> Iterator[dict[str, TestClient]]:
             name: stack.enter_context(TestClient(create_app(model), base_url="http://localhost", raise_server_exceptions=False))
             for name, model in models.items()
         }
+
+
+@pytest.fixture(scope="session")
+def scenes(models: dict[str, vw.Model]) -> dict[str, Scene]:
+    """What the explorer shows of each model: items that it draws itself; of pictures the digits."""
+    found = {}
+    for name, model in models.items():
+        given: list[Any] | None = None
+        if model.schema.context == "label":
+            given = [model.schema.classes[i % 10] for i in range(SHOWN)]
+        elif model.schema.context == "vector":
+            given = [{"angle": i / 10, "size": -1.0} for i in range(SHOWN)]
+        words = [a + b + c for a in ("ba", "do", "ki") for b in ("lu", "ki") for c in ("do", "ba", "lu", "")]
+        wire = words if name == "text" else wire_of(model, model.sample(SHOWN, seed=1))
+        items = model.items("digits")[:SHOWN] if name == "image" else items_of(model, wire, given)
+        found[name] = Scene.of(model, items)
+    return found
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Debian's browser, by Playwright."""
+    api = pytest.importorskip("playwright.sync_api")
+    path = Path("/usr/bin/chromium")
+    if not path.is_file():
+        pytest.skip(f"no browser at {path}")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(path), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def addresses(scenes: dict[str, Scene]) -> Iterator[dict[str, str]]:
+    """The address of an explorer of each model, answered by a thread of this process."""
+    import threading
+    import time
+
+    import uvicorn
+
+    servers = {}
+    for name, scene in scenes.items():
+        app = create_app(scene.model)
+        add_explorer(app, scene)
+        listening = bind("127.0.0.1", 0)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        servers[name] = (server, thread, listening)
+    while not all(server.started for server, *_ in servers.values()):
+        time.sleep(0.01)
+    yield {name: f"http://127.0.0.1:{listening.getsockname()[1]}/" for name, (_, _, listening) in servers.items()}
+    for server, thread, listening in servers.values():
+        server.should_exit = True
+        thread.join()
+        listening.close()

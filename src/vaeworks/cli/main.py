@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from vaeworks.cli import exporting, filling, inspecting, learning, scoring, serving, telling, using
+from vaeworks.cli import exploring, exporting, filling, inspecting, learning, scoring, serving, telling, using
 from vaeworks.cli.verb import dress
 from vaeworks.errors import VaeworksError
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
 )
-for room in (learning, using, filling, scoring, telling, inspecting, exporting, serving):
+for room in (learning, using, filling, scoring, telling, inspecting, exploring, exporting, serving):
     room.add_to(app)
 dress(app)
 
