@@ -74,7 +74,7 @@ def pace(contestant: str, name: str, seed: int, arguments: argparse.Namespace) -
     found = []
     for epochs in (case.few, case.more):
         if contestant == "vaeworks":
-            options = [*knobs(arguments), f"--set=training.epochs={epochs}"]
+            options = [*knobs(arguments, arguments.recipe), f"--set=training.epochs={epochs}"]
             found.append(peer(None, "tables_vaeworks.py", "--train", source, "--out", folder / "drawn.parquet", "--seed", seed, *options))
         else:
             options = ["--epochs", epochs, "--categories", *categories]

@@ -20,7 +20,7 @@ from vaeworks.evaluation.memorisation import closest_records
 
 PEERS = ("GaussianCopula", "TVAE", "CTGAN")
 REAL = "held-out rows"
-CONTESTANTS = ("vaeworks", *PEERS, REAL)
+CONTESTANTS = ("vaeworks", "vaeworks, table-synthesis", *PEERS, REAL)
 COLUMNS = {
     "shape": ("column shapes, error %", 2, 100.0),
     "pairs": ("pair trends, error %", 2, 100.0),
@@ -55,7 +55,7 @@ def tidy(rows: pl.DataFrame, about: Table) -> pl.DataFrame:
 def run(arguments: argparse.Namespace) -> None:
     folder = arguments.out / "synthesis"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [name for name in CONTESTANTS if name in arguments.contestants or (name != "vaeworks" and "peers" in arguments.contestants)]
+    wanted = [name for name in CONTESTANTS if name in arguments.contestants or (not name.startswith("vaeworks") and "peers" in arguments.contestants)]
     for contestant in wanted:
         for name in arguments.only or TABLES:
             frame = TABLES[name].read(arguments.tables)
@@ -79,8 +79,9 @@ def contest(
     test.write_parquet(held)
     told = rows.with_suffix(".json")
     if not told.is_file():  # what was drawn can be judged anew, by deleting its record only
-        if contestant == "vaeworks":
-            found = peer(None, "tables_vaeworks.py", "--train", source, "--test", held, "--out", rows, "--seed", seed, *knobs(arguments))
+        if contestant.startswith("vaeworks"):
+            recipe = contestant.partition(", ")[2] or arguments.recipe
+            found = peer(None, "tables_vaeworks.py", "--train", source, "--test", held, "--out", rows, "--seed", seed, *knobs(arguments, recipe))
         else:
             kinds = ("--categories", *TABLES[name].categories) if TABLES[name].categories else ()
             epochs = () if arguments.epochs is None else ("--epochs", arguments.epochs)
@@ -93,12 +94,12 @@ def contest(
     return figures, found["processor_seconds"], found
 
 
-def knobs(arguments: argparse.Namespace) -> list[object]:
+def knobs(arguments: argparse.Namespace, recipe: str | None) -> list[object]:
     """Options of vaeworks, as its script takes them."""
     options: list[object] = ["--samples", arguments.samples]
-    for name in ("recipe", "minutes"):
-        if getattr(arguments, name) is not None:
-            options += [f"--{name}", getattr(arguments, name)]
+    for name, value in (("recipe", recipe), ("minutes", arguments.minutes)):
+        if value is not None:
+            options += [f"--{name}", value]
     return options + [f"--set={text}" for text in arguments.set]
 
 
