@@ -29,6 +29,12 @@ VERBS = (
     "check",
     "fit-prior",
     "impute",
+    "report",
+    "doctor",
+    "explore",
+    "serve",
+    "export",
+    "push",
 )
 
 
@@ -71,7 +77,7 @@ for arguments in ([], *([verb] for verb in {VERBS})):
         cli.main()
     except SystemExit as stop:
         assert not stop.code, arguments
-heavy = {{"torch", "numpy", "polars", "sklearn", "matplotlib", "PIL"}} & set(sys.modules)
+heavy = {{"torch", "numpy", "polars", "sklearn", "matplotlib", "PIL", "fastapi", "uvicorn", "prometheus_client"}} & set(sys.modules)
 assert not heavy, heavy
 """
     environment = {**os.environ, "PYTHONWARNINGS": "error"}

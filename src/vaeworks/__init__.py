@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaeworks import data, distributions, evaluation, likelihoods, networks, objectives, posteriors, priors, recipes, training
+    from vaeworks import data, distributions, evaluation, likelihoods, networks, objectives, posteriors, priors, recipes, sklearn, training
     from vaeworks.model import VAE, Decoder, Encoder, Schema
     from vaeworks.runs import Model, load, train
     from vaeworks.trace import Batch, Latent, Trace
@@ -23,7 +23,7 @@ _HOMES = {
     "load": "runs",
     "train": "runs",
 }
-_ROOMS = ("data", "distributions", "evaluation", "likelihoods", "networks", "objectives", "posteriors", "priors", "recipes", "training")
+_ROOMS = ("data", "distributions", "evaluation", "likelihoods", "networks", "objectives", "posteriors", "priors", "recipes", "sklearn", "training")
 
 __all__ = [
     "VAE",
@@ -44,6 +44,7 @@ __all__ = [
     "posteriors",
     "priors",
     "recipes",
+    "sklearn",
     "train",
     "training",
 ]

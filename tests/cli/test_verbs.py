@@ -28,7 +28,7 @@ Vae = Callable[..., Any]
 QUICK = ("--epochs", 1, "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]", "--device", "cpu")
 LEFT = {
     "calibration.safetensors", "checkpoint", "figures.json", "latent.png", "metrics.jsonl", "model.safetensors", "recipe.toml", "reconstructions.png", "report.html", "run.json",
-    "samples.png", "schema.json", "tensorboard",
+    "samples.png", "schema.json", "story.json", "tensorboard",
 }  # fmt: skip
 
 

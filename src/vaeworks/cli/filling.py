@@ -77,6 +77,10 @@ def impute(
 ) -> None:
     """Fill in what is missing of items, by draws from p(missing | seen): empty cells of a table, holes in pictures, gaps in sounds and text. What is seen stays as it is.
 
+    Reads: the run, and DATA with what is missing.
+
+    Writes: the items, filled in, to -o, by its suffix; the effective sample size to standard error.
+
     Example: [bold]vae impute runs/photos photos/ --mask center --draws 4 -o filled.png[/]
     """
     model = open_model(run, device)

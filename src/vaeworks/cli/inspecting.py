@@ -22,6 +22,10 @@ def add_to(app: typer.Typer) -> None:
 def info(run: RunFolder, as_json: Json = False) -> None:
     """Say what a run folder holds: the data, the recipe, the size and the figures.
 
+    Reads: the run.
+
+    Writes: to standard output, as JSON with --json.
+
     Example: [bold]vae info runs/digits[/]
     """
     import json
@@ -53,6 +57,10 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Compare every estimator on this machine with models whose answer is known exactly.
+
+    Reads: nothing.
+
+    Writes: a line a check to standard output; the exit code is 1 where one fails.
 
     Example: [bold]vae check[/]
     """

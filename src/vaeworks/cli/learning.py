@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaeworks.cli.completing import recipe_names, set_keys, trackers
 from vaeworks.cli.options import (
     Binarise,
     By,
@@ -54,12 +56,29 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-Recipe = Annotated[str | None, typer.Option(help="A built-in recipe (see [bold]vae recipes[/]) or a TOML file.", show_default="chosen from the data")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="A built-in recipe (see [bold]vae recipes[/]) or a TOML file.", show_default="chosen from the data", autocompletion=recipe_names
+    ),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a knob of the recipe, e.g. --set objective.beta=4.", show_default=False),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a knob of the recipe, e.g. --set objective.beta=4.", show_default=False, autocompletion=set_keys
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", min=1, show_default="the recipe's")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Tell wandb or mlflow as well, each an extra; give it once for each.",
+        show_default="TensorBoard alone",
+        autocompletion=trackers,
+    ),
+]
 Minutes = Annotated[float | None, typer.Option("--max-minutes", help="Shorten training, and its schedule, to fit.", min=0.01, show_default=False)]
 
 
@@ -108,8 +127,14 @@ def train(
     language_model: Annotated[
         bool, typer.Option(help="Train the same decoder without z as well, to measure against.", rich_help_panel="Reading text")
     ] = True,
+    track: Track = None,
 ) -> None:
     """Look at DATA, pick a recipe if none is named, train, and leave a run folder.
+
+    Reads: DATA, and nothing from the network unless --download is given.
+
+    Writes: into the run folder recipe.toml, schema.json, model.safetensors, checkpoint/, metrics.jsonl, TensorBoard events, figures.json, samples, reconstructions, latent.png and
+    report.html; the figures to standard output.
 
     Example: [bold]vae train photos/ -o runs/photos --max-minutes 10[/]
     """
@@ -117,7 +142,8 @@ def train(
     from vaeworks.runs import train_run
 
     overrides = [*(set_ or []), *([f"training.epochs={epochs}"] if epochs else [])]
-    folder = out or Path("runs") / (Path(data).resolve().stem if Path(data).exists() else data.replace(":", "-"))
+    named = re.sub(r"[^\w.\-]+", "-", data.removeprefix("hf://")).strip("-.")
+    folder = out or Path("runs") / (Path(data).resolve().stem if Path(data).exists() else named)
     options = data_options(
         seed=seed,
         size=size,
@@ -158,6 +184,7 @@ def train(
             progress=progress,
             checkpoint_seconds=checkpoint_seconds,
             language_model=language_model,
+            track=track or (),
             command=_command(sys.argv),
         )
     report = {
@@ -187,6 +214,10 @@ def fit_prior(
     as_json: Json = False,
 ) -> None:
     """Fit a new prior to the codes of a trained model; it then serves sampling and log p(x) alike.
+
+    Reads: the run, and DATA, or what it was trained on.
+
+    Writes: a folder with the model and its new prior, its figures and samples; the figures to standard output.
 
     Example: [bold]vae fit-prior runs/digits --kind gmm --set prior.components=20[/]
     """
@@ -228,7 +259,9 @@ def fit_prior(
 
 def compare(
     targets: Annotated[list[str], typer.Argument(metavar="RUN... | DATA", help="Two or more run folders, or one data source with --recipe.")],
-    recipe: Annotated[list[str] | None, typer.Option(help="A recipe to train; give it two or more times.", show_default=False)] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="A recipe to train; give it two or more times.", show_default=False, autocompletion=recipe_names)
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings per recipe, for confidence intervals.", min=1)] = 3,
     data: Annotated[str | None, typer.Option(help="What to compare run folders on.", show_default="the data they were trained on")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for pictures and the trained models.", show_default=False)] = None,
@@ -248,6 +281,10 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set models side by side on the same held-out items, with 95 % confidence intervals.
+
+    Reads: two or more runs and the data they were trained on; or DATA, on which each --recipe is trained --seeds times.
+
+    Writes: the comparison to standard output; with -o a folder with samples, reconstructions, latent maps and the models that were trained.
 
     Example: [bold]vae compare digits --recipe mlp --recipe autoencoder --seeds 3 -o runs/versus[/]
     """
@@ -281,11 +318,15 @@ def compare(
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="A recipe to explain.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="A recipe to explain.", show_default=False, autocompletion=recipe_names)] = None,
     parts: Annotated[bool, typer.Option("--parts", help="List the parts that recipes are made of, with their knobs.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the built-in recipes, or print one in full, or list what they are made of.
+
+    Reads: nothing but its own library.
+
+    Writes: to standard output; a recipe is printed as the TOML that --recipe takes.
 
     Example: [bold]vae recipes conv[/]
     """

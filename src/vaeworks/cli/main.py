@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from vaeworks.cli import filling, inspecting, learning, scoring, using
+from vaeworks.cli import exploring, exporting, filling, inspecting, learning, scoring, serving, telling, using
+from vaeworks.cli.verb import dress
 from vaeworks.errors import VaeworksError
 
 __all__ = ["app", "main"]
@@ -20,8 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
 )
-for room in (learning, using, filling, scoring, inspecting):
+for room in (learning, using, filling, scoring, telling, inspecting, exploring, exporting, serving):
     room.add_to(app)
+dress(app)
 
 
 def main() -> None:

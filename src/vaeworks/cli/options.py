@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaeworks.cli.completing import data_sources, run_folders
 from vaeworks.errors import ArtifactError, VaeworksError
 
 if TYPE_CHECKING:
@@ -25,12 +26,16 @@ __all__ = [
     "as_learned", "counter", "data_options", "destination", "emit", "open_model", "output_path", "say", "seed_of", "wishes",
 ]  # fmt: skip
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as left by [bold]vae train[/].", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, as left by [bold]vae train[/].", show_default=False, autocompletion=run_folders)
+]
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images or sounds, a .txt, .csv, .parquet, .jsonl, .h5ad, .npy, .npz or idx file.",
+        help="A built-in name (digits, mnist, mnist-binarized:dynamic ...), a folder of images or sounds, a .txt, .csv, .parquet, .jsonl, .h5ad, .npy, .npz or idx file, "
+        "or hf://org/name, a data set of the Hugging Face hub (extra: datasets).",
+        autocompletion=data_sources,
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)]
@@ -60,7 +65,9 @@ What = Annotated[
     ),
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the original files of a built-in data set.", show_default=False)]
-Download = Annotated[bool, typer.Option("--download", help="Fetch a built-in data set (checksummed, once) where this machine does not have it.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch a built-in data set (checksummed) or one of hf:// where this machine does not have it, once.")
+]
 Size = Annotated[str | None, typer.Option(help="Resize images to this side, or HEIGHTxWIDTH.", show_default="chosen from the data")]
 Binarise = Annotated[str | None, typer.Option(help="none, threshold, dynamic or static.", show_default="none, or as the data's name says")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse a folder with unreadable files instead of skipping them.")]
@@ -74,18 +81,20 @@ Split = Annotated[str | None, typer.Option(help="train, validation, test or all.
 
 
 _TEXT, _SOUND = "Reading text", "Reading sounds"
-Kind = Annotated[str | None, typer.Option("--kind", help="image, text, audio or table.", show_default="told by the files")]
+Kind = Annotated[
+    str | None, typer.Option("--kind", help="image, text, audio or table.", show_default="told by the files", rich_help_panel="Reading data")
+]
 By = Annotated[str | None, typer.Option(help="An item is a line, paragraph or file.", show_default="a line", rich_help_panel=_TEXT)]
 Column = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
         metavar="NAME|NAME=KIND",
-        help="The column or key with the text; or, of a table, what a column holds: --column age=count, --column income=log-normal. Give it as often as needed.",
+        help="The column or key with the text; of hf:// that with the images or sounds; or what a table's column holds: --column age=count, --column income=log-normal. As often as needed.",
         show_default="told by the data",
     ),
 ]
-LabelColumn = Annotated[str | None, typer.Option("--label", help="Text, tables: the column or key with the label.", show_default=False)]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="Text, tables, hf://: the column or key with the label.", show_default=False)]
 Tokenizer = Annotated[str | None, typer.Option(help="characters, bytes or bpe.", show_default="chosen from the data", rich_help_panel=_TEXT)]
 Vocabulary = Annotated[int | None, typer.Option(help="Tokens of bpe.", show_default="by how much text there is", rich_help_panel=_TEXT)]
 Length = Annotated[int | None, typer.Option(help="Tokens of the longest item.", show_default="chosen from the data", rich_help_panel=_TEXT)]

@@ -81,6 +81,10 @@ def evaluate(
 ) -> None:
     """Measure log p(x), ELBO, KL, bits per dimension and active units on held-out items, and what else is asked for.
 
+    Reads: the run, and DATA, or the test items of what it was trained on.
+
+    Writes: each figure with its standard error and protocol to standard output, as JSON with --json.
+
     Example: [bold]vae evaluate runs/digits digits --samples 5000 --information --probes --json[/]
     """
     from dataclasses import replace
@@ -152,6 +156,10 @@ def score(
     device: Device = "auto",
 ) -> None:
     """Write log p(x) of every item in nats, with its standard error, effective sample size and ELBO, and how often held-out items are as strange, as a p-value.
+
+    Reads: the run and DATA.
+
+    Writes: a row an item to -o, .parquet or .csv; with --attribution of pictures and sounds a .png beside it.
 
     Example: [bold]vae score runs/photos photos/ -o scores.parquet --fdr 0.05[/]
     """

@@ -59,6 +59,10 @@ def sample(
 ) -> None:
     """Generate new items: z from the prior, x from the decoder.
 
+    Reads: the run.
+
+    Writes: the samples to -o, by its suffix a sheet, a sound, text, a table or an array, or a folder of files.
+
     Example: [bold]vae sample runs/digits -n 100 -o new.png[/]
     """
     from vaeworks.evaluation import FEW
@@ -90,6 +94,10 @@ def reconstruct(
 ) -> None:
     """Set originals beside what the model makes of them.
 
+    Reads: the run and DATA.
+
+    Writes: originals and reconstructions to -o, by its suffix.
+
     Example: [bold]vae reconstruct runs/photos photos/ -o pairs.png[/]
     """
     from vaeworks.reporting import exhibit
@@ -115,6 +123,10 @@ def encode(
 ) -> None:
     """Write the posterior mean of every item: columns z0, z1 ..., with the item's name and label where it has them.
 
+    Reads: the run and DATA.
+
+    Writes: a row an item to -o, .parquet, .csv or .npy.
+
     Example: [bold]vae encode runs/photos photos/ -o z.parquet[/]
     """
 
@@ -137,6 +149,10 @@ def decode(
     device: Device = "auto",
 ) -> None:
     """Turn codes back into items.
+
+    Reads: the run, and a file of codes.
+
+    Writes: the items to -o, by its suffix.
 
     Example: [bold]vae decode runs/photos z.parquet -o decoded/[/]
     """
@@ -161,6 +177,10 @@ def interpolate(
     device: Device = "auto",
 ) -> None:
     """Draw the path between two items through the latent space.
+
+    Reads: the run, and the two items.
+
+    Writes: the path to -o, by its suffix.
 
     Example: [bold]vae interpolate runs/digits 'digits[0]' 'digits[7]' -o path.png[/]
     """

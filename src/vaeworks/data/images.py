@@ -17,6 +17,8 @@ from vaeworks.data.describe import describe, outside
 from vaeworks.data.files import is_array_file, load_array_file
 from vaeworks.data.folder import SUFFIXES, is_picture, load_folder, load_picture
 from vaeworks.data.gallery import Picture, load_gallery
+from vaeworks.data.hub_items import files_of, marked
+from vaeworks.data.hub_store import Stored
 from vaeworks.data.items import Data, Items
 from vaeworks.data.labels import keep_labels
 from vaeworks.data.missing import missing
@@ -74,6 +76,9 @@ def _named_or_other(source: Any, options: Options, like: ImageSchema | None) -> 
 
 
 def _load_other(source: Any, options: Options, like: ImageSchema | None) -> Raw:
+    if isinstance(source, Stored):
+        files = [Picture(name, file) for name, file in files_of(source, options)]
+        return marked(load_gallery(files, source.source, like, options), source, options)
     if isinstance(source, (str, Path)):
         return _load_path(Path(source).expanduser(), str(source), options, like)
     if isinstance(source, torch.Tensor):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 import torch
 from numpy.typing import NDArray
 
 from vaeworks.data.builtin import parse
 from vaeworks.data.folder import is_picture
+from vaeworks.data.hub_store import Stored, held
 from vaeworks.data.images import open_images, read_images
 from vaeworks.data.items import Data, Items
 from vaeworks.data.options import Kind, Options
@@ -24,9 +26,20 @@ from vaeworks.model import Schema
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Source", "kind_of", "open_data", "read_items"]
+__all__ = ["HubSet", "Source", "kind_of", "open_data", "read_items"]
 
-Source = Union[str, Path, NDArray[Any], torch.Tensor, "Image", Sequence["Image"], Sequence[NDArray[Any]], Sequence[str]]
+
+class HubSet(Protocol):
+    """What ``datasets.Dataset`` and ``IterableDataset`` have in common."""
+
+    @property
+    def features(self) -> Any: ...
+
+    @property
+    def split(self) -> Any: ...
+
+
+Source = Union[str, Path, NDArray[Any], torch.Tensor, "Image", Sequence["Image"], Sequence[NDArray[Any]], Sequence[str], HubSet, Mapping[str, HubSet]]
 _KINDS: dict[Kind, tuple[Callable[[Any, Options], Data], Callable[[Any, Any, Options], Items]]] = {
     "image": (open_images, read_images),
     "text": (open_texts, read_texts),
@@ -43,15 +56,16 @@ def open_data(source: Source, *, options: Options | None = None) -> Data:
     """Look at a source, describe it in a Schema, and split its items into training, validation and test.
 
     ``source`` is a built-in name (``digits``, ``mnist``, ``mnist-binarized:dynamic`` ...), a folder of pictures or of sounds, a file of text or of a table, a .npy, .npz or idx file,
-    an array or tensor of pictures (N, H, W), (N, H, W, C) or (N, C, H, W) or of rows (N, D), a data frame, or a sequence of PIL images, of strings or of dictionaries.
+    an array or tensor of pictures (N, H, W), (N, H, W, C) or (N, C, H, W) or of rows (N, D), a data frame, or a sequence of PIL images, of strings or of dictionaries;
+    or, with the extra ``datasets``, ``hf://org/name[/config][@revision][:split]``, ``hf://`` and a folder, or a Dataset, IterableDataset or dictionary of them.
     DataError where it cannot be read or learned from.
 
     >>> data = open_data("digits", options=Options(seed=1))
     >>> data.schema.shape, len(data.train), len(data.validation), len(data.test)
     ((1, 8, 8), 1437, 180, 180)
     """
-    options = options or Options()
-    return _KINDS[kind_of(source, options)][0](source, options)
+    with held(source, options or Options()) as (found, reading):
+        return _KINDS[kind_of(found, reading)][0](found, reading)
 
 
 def read_items(source: Source, schema: Schema, *, options: Options | None = None) -> Items:
@@ -61,10 +75,11 @@ def read_items(source: Source, schema: Schema, *, options: Options | None = None
     the one ``open_data`` makes with the same options. DataError where the items cannot be made to conform.
     """
     kind: Any = schema.kind
-    return _KINDS[kind][1](source, schema, options or Options())
+    with held(source, replace(options or Options(), kind=kind)) as (found, reading):
+        return _KINDS[kind][1](found, schema, reading)
 
 
-def kind_of(source: Source, options: Options) -> Kind:
+def kind_of(source: Source | Stored, options: Options) -> Kind:
     """What a source holds, as ``options.kind`` or its files say; DataError where a folder's files do not agree."""
     if options.kind is not None:
         return options.kind
@@ -75,9 +90,9 @@ def kind_of(source: Source, options: Options) -> Kind:
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path) or "image"
-    if isinstance(source, Sequence) and len(source) and all(isinstance(item, str) for item in source):
-        return "text"
-    return "image"
+    if isinstance(source, Stored):
+        return "image" if source.kind == "image" else "audio" if source.kind == "audio" else "text"
+    return "text" if isinstance(source, Sequence) and len(source) and all(isinstance(item, str) for item in source) else "image"
 
 
 def _kind_of_file(path: Path) -> Kind | None:

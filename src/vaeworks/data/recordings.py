@@ -39,18 +39,18 @@ _HEAD = 1 << 20
 
 @dataclass(frozen=True)
 class Recording:
-    """A sound that is yet to be decoded: a file, or a waveform (n,) in memory, of the rate asked for."""
+    """A sound that is yet to be decoded: a file, the bytes of one, or a waveform (n,) in memory, of the rate asked for."""
 
     name: str
-    held: Path | NDArray[np.float32]
+    held: Path | bytes | NDArray[np.float32]
 
     def look(self, rate: int | None) -> Header:
         """Rate and length, before anything is decoded."""
-        return look(self.held) if isinstance(self.held, Path) else Header(rate or 0, 1, len(self.held), False)
+        return look(self.held) if isinstance(self.held, Path | bytes) else Header(rate or 0, 1, len(self.held), False)
 
     def read(self, rate: int, most: int, *, skip: bool) -> Sound:
         """At most ``most`` samples at ``rate``; ValueError where they cannot be had."""
-        if isinstance(self.held, Path):
+        if isinstance(self.held, Path | bytes):
             return read_sound(self.held, rate, most, skip=skip)
         if not self.held.size or not np.abs(self.held).max() > 0 or not np.isfinite(self.held).all():
             raise ValueError("it is silent, or holds NaN")
@@ -60,7 +60,8 @@ class Recording:
         """A keyed hash of what the source holds, whatever is made of it: of a file its size and first megabyte."""
         key = str(seed).encode()
         if not isinstance(self.held, Path):
-            return hashlib.blake2b(self.held.tobytes(), digest_size=16, key=key).digest()
+            data = self.held if isinstance(self.held, bytes) else self.held.tobytes()
+            return hashlib.blake2b(data, digest_size=16, key=key).digest()
         with self.held.open("rb") as file:
             return hashlib.blake2b(str(self.held.stat().st_size).encode() + file.read(_HEAD), digest_size=16, key=key).digest()
 

@@ -65,8 +65,8 @@ def is_sound(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def look(path: Path) -> Header:
-    """The header of a file. ValueError where it is none, or holds no sound."""
+def look(path: Path | bytes) -> Header:
+    """The header of a file, or of the bytes of one. ValueError where it is none, or holds no sound."""
     with _opened(path) as file:
         header = Header(file.samplerate, file.channels, file.frames, "(should be" in file.extra_info)
     if not header.frames:
@@ -76,8 +76,8 @@ def look(path: Path) -> Header:
     return header
 
 
-def read_sound(path: Path, rate: int, most: int, *, skip: bool = False) -> Sound:
-    """At most about ``most`` samples of a file at ``rate``, all channels mixed to one; with ``skip`` from where it is no longer silent.
+def read_sound(path: Path | bytes, rate: int, most: int, *, skip: bool = False) -> Sound:
+    """At most about ``most`` samples of a file, or of the bytes of one, at ``rate``, all channels mixed to one; with ``skip`` from where it is no longer silent.
 
     ValueError where the file cannot be decoded, holds NaN, or nothing above -80 dB.
     """
@@ -113,15 +113,19 @@ def read_sound(path: Path, rate: int, most: int, *, skip: bool = False) -> Sound
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[SoundFile]:
+def _opened(path: Path | bytes) -> Iterator[SoundFile]:
     """The file, open; ValueError where libsndfile finds no sound in it, or loses it."""
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(io.BytesIO(path) if isinstance(path, bytes) else path) as file:
             yield file
     except soundfile.LibsndfileError as error:
-        told = "it is empty" if not path.stat().st_size else f"it is damaged, or no sound: {error.error_string.rstrip('.')}"
+        told = (
+            "it is empty"
+            if not (len(path) if isinstance(path, bytes) else path.stat().st_size)
+            else f"it is damaged, or no sound: {error.error_string.rstrip('.')}"
+        )
         raise ValueError(told) from error
 
 

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from vaeworks.data.conform import relabel
+from vaeworks.data.hub_items import files_of, marked
+from vaeworks.data.hub_store import Stored
 from vaeworks.data.items import Data, Items
 from vaeworks.data.labels import keep_labels
 from vaeworks.data.missing import missing
@@ -60,6 +62,10 @@ def _load(source: Any, options: Options, like: AudioSchema | None) -> tuple[Raw,
     try:
         if isinstance(source, (str, Path)):
             raw, rate = _load_path(Path(source).expanduser(), str(source), options, like)
+        elif isinstance(source, Stored):
+            recordings = [Recording(name, file) for name, file in files_of(source, options)]
+            raw, rate = load_recordings(recordings, source.source, like, options)
+            raw = marked(raw, source, options)
         else:
             if like is None and options.rate is None:
                 raise DataError("the source is an array of samples, and its rate is unknown: say it, Options(kind='audio', rate=16000)")

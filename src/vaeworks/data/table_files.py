@@ -59,6 +59,8 @@ class Table:
     """What the source calls each row beside its columns."""
     counts: bool = False
     """Whether every cell is a count, as in a matrix of molecules by cells."""
+    parts: NDArray[Any] | None = None
+    """(N,) the official split: TRAIN, VALIDATION, TEST or FREE; None: there is none."""
 
     def note(self, *sentences: str) -> Table:
         """The same table with more to tell."""

@@ -13,6 +13,8 @@ import torch
 from vaeworks.data.arrays import name_labels, name_strings
 from vaeworks.data.columns import Draft, infer, tell
 from vaeworks.data.conform import relabel
+from vaeworks.data.hub_items import official, split_rows
+from vaeworks.data.hub_store import Stored, held
 from vaeworks.data.items import Data, Items
 from vaeworks.data.labels import keep_labels
 from vaeworks.data.margins import fit
@@ -94,11 +96,14 @@ def read_tables(source: Any, schema: TableSchema, options: Options) -> Items:
 
 def frame_of(source: Any, options: Options) -> DataFrame:
     """The cells of a source as they are, a polars frame."""
-    return _load(source, options).frame
+    with held(source, replace(options, kind="table")) as (found, reading):
+        return _load(found, reading).frame
 
 
 def is_table(source: Any, options: Options) -> bool:
     """Whether a source holds a table: a frame, dictionaries, an array (N, D), a file of such; separated text, JSON lines and Parquet where they are not one column of text."""
+    if isinstance(source, Stored):
+        return source.kind == "flat" and not _is_text(source.file(source.splits[0]), options)
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         if not path.is_file():
@@ -160,6 +165,8 @@ def _load(source: Any, options: Options) -> Table:
         if path.is_dir():
             raise DataError(f"{path} is a folder, and a table is a file: give one, such as .csv or .parquet")
         table = _read(path, options)
+    elif isinstance(source, Stored):
+        table = _from_splits(source, options)
     elif is_frame(source):
         table = from_frame(source, options.strict)
     elif isinstance(source, torch.Tensor | np.ndarray):
@@ -177,6 +184,17 @@ def _load(source: Any, options: Options) -> Table:
         if table.frame.width == 1:
             raise DataError(f"{table.source} has no column beside the label {options.label!r}: give columns to learn from")
     return table
+
+
+def _from_splits(stored: Stored, options: Options) -> Table:
+    """The rows of all splits of a data set, in order, each with its part."""
+    import polars as pl
+
+    tables = split_rows(stored, lambda path: read_parquet(path, options))
+    parts = official(stored)
+    kept = f"The splits {', '.join(stored.splits)} are kept as the official split." if parts else ""
+    own = None if parts is None else np.repeat(np.array(parts, dtype=np.int8), [table.frame.height for table in tables])
+    return Table(pl.concat([table.frame for table in tables], how="vertical_relaxed"), stored.source, parts=own).note(kept, *stored.notes)
 
 
 def _read(path: Path, options: Options, *, head: bool = False) -> Table:
@@ -205,7 +223,9 @@ def _raw(table: Table, drafts: Sequence[Draft], options: Options, identifier: st
     for j, numbers in enumerate(found):
         values[:, j] = numbers + 0.0
     values[np.isnan(values)] = np.nan  # one NaN, and one zero, so that copies have the same bytes
-    raw = Raw(values, 0, table.source, names=table.names).note(f"{table.source}: {count(height, 'row')} of {count(table.frame.width, 'column')}.")
+    raw = Raw(values, 0, table.source, names=table.names, parts=table.parts).note(
+        f"{table.source}: {count(height, 'row')} of {count(table.frame.width, 'column')}."
+    )
     raw = raw.note(*table.notes)
     own = next((d.column.name for d in drafts if d.column.kind == "identifier"), None) if identifier is None else identifier
     if raw.names is None and own is not None and not table.frame[own].null_count():

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from vaeworks.data.arrays import name_strings
 from vaeworks.data.conform import relabel
+from vaeworks.data.hub_items import official, split_rows, told_of
+from vaeworks.data.hub_store import Stored, held
 from vaeworks.data.items import Data, Items
 from vaeworks.data.labels import keep_labels
 from vaeworks.data.lines import is_unicode
@@ -79,7 +81,8 @@ def read_gapped(source: Any, schema: TextSchema, options: Options, mark: str = "
     """``read_items`` for text in which each ``mark`` stands for one token that is not known, and the strings themselves. DataError where no item has a gap, or one is too long."""
     if len(mark) != 1:
         raise DataError(f"the mark {mark!r} of a gap is no single character: give one that the text does not hold, such as _")
-    items, mine, what = _read(source, schema, options)
+    with held(source, replace(options, kind="text")) as (found, reading):
+        items, mine, what = _read(found, schema, reading)
     if not any(mark in string for string in mine):
         raise DataError(
             f"{what}: no item holds the mark {mark!r} of a gap: write it once for each of the {schema.unit} that are missing, or name another mark"
@@ -114,6 +117,9 @@ def _load(source: Any, options: Options) -> tuple[Raw, dict[bytes, str]]:
         if not path.exists():
             raise missing(path, str(source))
         raw, strings = _from_folder(path, options) if path.is_dir() else _raw([read_text_file(path, options)], path.name)
+    elif isinstance(source, Stored):
+        raw, strings = _raw(split_rows(source, lambda path: read_text_file(path, options)), source.source, official(source))
+        raw = told_of(raw, source)
     else:
         raw, strings = _raw([_from_list(source)], "the strings")
     return raw.note(f"{raw.source}: {count(len(raw), 'item')} of text."), strings

@@ -47,7 +47,7 @@ class RowView(nn.Module):
     def forward(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         if observed is not None:
             x = x.masked_fill(~observed, 0)
-        shown = x.new_zeros(len(x), self.size)
+        shown = x.new_zeros(x.shape[0], self.size)
         if len(self.number):
             numbers = x[:, self.number]
             shown[:, self.first[self.number]] = torch.where(self.count, numbers.clamp_min(0).log1p(), numbers).clamp(-FAR, FAR)

@@ -157,7 +157,7 @@ class Schema:
         for name in self.columns:
             try:
                 numbers.append(float(given[name]))
-            except ValueError:
+            except (TypeError, ValueError):
                 numbers.append(math.nan)
             if not math.isfinite(numbers[-1]):
                 raise DataError(f"{name}={given[name]} is no finite number: give one, such as {name}={self.column_means[self.columns.index(name)]:g}")

@@ -17,8 +17,8 @@ _NEIGHBOURS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1))
 
 
 def _plain_cpu(x: Tensor) -> bool:
-    """Where the forms below are quicker: measured on CPUs in float32; never under autocast, whose casts they would miss."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    """Where the forms below are quicker: measured on CPUs in float32; never under autocast, whose casts they would miss, or in an exported graph, which knows torch's own."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_exporting()
 
 
 class TransposedConv(nn.ConvTranspose2d):

@@ -70,8 +70,8 @@ class RecurrentEncoder(SequenceEncoder):
         read = self.dropout(read.masked_fill(~observed[..., None], 0))
         turned = (last[:, None] - place) % x.shape[1]  # the item backwards, then what lies beyond its end
         states = [
-            network(sequence)[0].take_along_dim(last[:, None, None], 1).squeeze(1)
-            for network, sequence in ((self.forwards, read), (self.backwards, read.take_along_dim(turned[..., None], 1)))
+            out.gather(1, last[:, None, None].expand(-1, 1, out.shape[-1])).squeeze(1)  # take_along_dim would fix the size of an exported batch
+            for out, _ in (self.forwards(read), self.backwards(read.gather(1, turned[..., None].expand_as(read))))
         ]
         out: Tensor = self.head(torch.cat(states, -1))
         return out.unflatten(1, self.out_shape) if len(self.out_shape) > 1 else out
@@ -140,7 +140,7 @@ class RecurrentDecoder(AutoregressiveDecoder):
 
     def step(self, memory: Tensor, state: list[Tensor], token: Tensor | None, t: int) -> Tensor:
         to_input, to_output, _ = self._parts(memory, slice(t, t + 1))
-        out, state[:] = self._run(self.read_one(token, len(memory))[:, None] + to_input, state)
+        out, state[:] = self._run(self.read_one(token, memory.shape[0])[:, None] + to_input, state)
         made: Tensor = (out + to_output)[:, 0]
         return made
 

@@ -36,7 +36,7 @@ class CodeMap(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_size))
 
     def forward(self, z: Tensor) -> Tensor:
-        flat = self.bias.expand(len(z), -1) if self.weight is None else F.linear(z, self.weight, self.bias)
+        flat = self.bias.expand(z.shape[0], -1) if self.weight is None else F.linear(z, self.weight, self.bias)
         out: Tensor = flat.unflatten(1, self.out_shape)
         return out
 
@@ -101,7 +101,7 @@ class AutoregressiveDecoder(nn.Module):
         if self.training and self.dropped is not None:
             hidden = torch.rand(before.shape[:2], device=x.device) < self.word_dropout
             before = torch.where(hidden[..., None], self.dropped, before)
-        return torch.cat([self.begin.expand(len(x), 1, -1), before], 1)[:, : x.shape[1]]
+        return torch.cat([self.begin.expand(x.shape[0], 1, -1), before], 1)[:, : x.shape[1]]
 
     def read_one(self, token: Tensor | None, count: int) -> Tensor:
         """The same for one position, (N, embedding), of ``count`` items; None before the first token."""
@@ -129,7 +129,7 @@ class Conditioned:
 
     def __init__(self, network: AutoregressiveDecoder, memory: Tensor, batch_shape: tuple[int, ...] | None = None):
         self.network, self.memory = network, memory
-        self.batch_shape = (len(memory),) if batch_shape is None else tuple(batch_shape)
+        self.batch_shape = (memory.shape[0],) if batch_shape is None else tuple(batch_shape)
 
     def unflatten(self, dim: int, sizes: tuple[int, ...]) -> Conditioned:
         """The same for items of shape ``sizes``; ``dim`` is 0, as for a tensor whose first axis is split."""

@@ -133,11 +133,11 @@ class TransformerDecoder(AutoregressiveDecoder):
         return out
 
     def start(self, memory: Tensor) -> list[Tensor]:
-        shape = (len(memory), self.heads, self.length, memory.shape[-1] // self.heads)
+        shape = (memory.shape[0], self.heads, self.length, memory.shape[-1] // self.heads)
         return [memory.new_zeros(shape) for _ in range(2 * len(self.layers))]
 
     def step(self, memory: Tensor, state: list[Tensor], token: Tensor | None, t: int) -> Tensor:
-        h = (self.read_one(token, len(memory)) + self.positions[t])[:, None]
+        h = (self.read_one(token, memory.shape[0]) + self.positions[t])[:, None]
         for i, layer in enumerate(cast(Iterable[_Layer], self.layers)):
             h = h + memory[:, i : i + 1]
             q, k, v = layer.queries_keys_values(h)
@@ -174,7 +174,7 @@ class ParallelDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         memory = self.code(z)
-        h = self.positions.expand(len(z), -1, -1)
+        h = self.positions.expand(z.shape[0], -1, -1)
         for layer, code in zip(self.layers, memory.unbind(1), strict=False):
             h = layer(h + code[:, None])
         out: Tensor = self.head(self.norm(h + memory[:, -1:])) + self.bias

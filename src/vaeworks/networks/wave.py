@@ -87,7 +87,7 @@ class _Analysis(nn.Module):
 
     def stream(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         y, past = self.bank.analyse_block(x.reshape(-1, 1, x.shape[-1]), past)
-        return y.reshape(len(x), -1, y.shape[-1]), past
+        return y.reshape(x.shape[0], -1, y.shape[-1]), past
 
 
 class _Synthesis(nn.Module):
@@ -168,7 +168,7 @@ class WaveEncoder(nn.Module):
         self.head = MLP((width, (in_shape[-1] + self.silence) // self.hop), out_shape, hidden=hidden, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.reshape(len(x), -1, x.shape[-1])
+        x = x.reshape(x.shape[0], -1, x.shape[-1])
         out: Tensor = self.head(self.trunk(F.pad(x, (0, self.silence))))
         return out
 
@@ -214,4 +214,4 @@ class WaveDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         x: Tensor = self.trunk(self.head(z))[..., self.delay : self.delay + self.out_shape[-1]]
-        return x.reshape(len(z), *self.out_shape).contiguous()
+        return x.reshape(z.shape[0], *self.out_shape).contiguous()

@@ -45,19 +45,20 @@ def curves(series: Mapping[str, Points], *, label: str, x_label: str, best: floa
     return f'{_svg("".join(parts), label)}<ul class="legend">{legend}{left_out}</ul>'
 
 
-def bars(values: Sequence[float], *, label: str, x_label: str) -> str:
-    """One bar per value, in the given order; each tells its value when pointed at. Empty where there are none."""
-    values = [v for v in values if math.isfinite(v)]
-    if not values:
+def bars(values: Sequence[float], *, label: str, x_label: str, names: Sequence[str] = ()) -> str:
+    """One bar per value, in the given order; each tells its value, and its name, when pointed at. Empty where there are none."""
+    told = [(v, names[i] if names else "") for i, v in enumerate(values) if math.isfinite(v)]
+    if not told:
         return ""
+    values = [v for v, _ in told]
     frame = _Frame(0, len(values), min(0.0, *values), max(values) * 1.05 or 1.0)
     width = (WIDTH - LEFT - RIGHT) / len(values)
     gap = min(4.0, width * 0.2)
     parts = [frame.axes(x_label, numbers=False)]
-    for i, value in enumerate(values):
+    for i, (value, name) in enumerate(told):
         top, bottom = sorted((frame.y(value), frame.y(0)))
         box = f'x="{frame.x(i) + gap / 2:.2f}" y="{top:.2f}" width="{width - gap:.2f}" height="{bottom - top:.2f}"'
-        parts.append(f'<rect class="bar" {box}><title>{value:.4g}</title></rect>')
+        parts.append(f'<rect class="bar" {box}><title>{escape(f"{name}: " * bool(name))}{value:.4g}</title></rect>')
     return _svg("".join(parts), label)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -15,7 +17,10 @@ from vaeworks.errors import ArtifactError
 from vaeworks.files import replace_file
 from vaeworks.model import Schema
 
-__all__ = ["Exhibit"]
+__all__ = ["Exhibit", "Remains"]
+
+LINES, LETTERS = 40, 4000
+"""What is shown of a text file at most."""
 
 AnySchema = TypeVar("AnySchema", bound=Schema)
 
@@ -69,3 +74,17 @@ class Exhibit(ABC, Generic[AnySchema]):
     @abstractmethod
     def html(self, alternative: str, budget: int) -> str:
         """The exhibit on the page, of ``budget`` bytes at most as far as that can be."""
+
+
+@dataclass(frozen=True)
+class Remains:
+    """A text file that an exhibit was written to, where the items are no longer at hand."""
+
+    text: str
+
+    def html(self, alternative: str, budget: int) -> str:
+        """Its beginning, as it stands."""
+        lines = self.text.splitlines()
+        shown = "\n".join(lines[:LINES])[: min(LETTERS, budget)]
+        more = f'<p class="quiet">and {len(lines) - LINES:,} more lines</p>' if len(lines) > LINES else ""
+        return f'<pre tabindex="0" role="region" aria-label="{escape(alternative)}">{escape(shown)}</pre>{more}'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaeworks.files import replace_file
 from vaeworks.model import TableSchema
@@ -38,19 +38,25 @@ class Rows(Exhibit[TableSchema]):
     suffixes = (".csv", ".parquet", ".tsv", ".jsonl")
 
     def frame(self, most: int | None = None) -> pl.DataFrame:
-        """All versions, the rows of an item side by side."""
+        """All versions, the rows of an item side by side; those of a version where they are a path."""
         import polars as pl
 
         count = len(self.last[:most])
         frames = {name: self.schema.to_frame(x[:most]) for name, x in self.versions.items()}
         if len(frames) == 1:
             return next(iter(frames.values()))
-        item = next(name for name in ("item", "item_", "item__") if name not in self.schema_names)
+        number, version = (
+            next(name for name in (f"{word}{'_' * i}" for i in range(9)) if name not in self.schema_names)
+            for word in (("step", "path") if self.in_order else ("item", "version"))
+        )
+        first, second = (version, number) if self.in_order else (number, version)
+        marks: dict[str, dict[str, list[Any]]] = {name: {version: [name] * count, number: list(range(count))} for name in frames}
         marked = [
-            frame.insert_column(0, pl.Series("version", [name] * count)).insert_column(0, pl.Series(item, range(count)))
+            frame.insert_column(0, pl.Series(second, marks[name][second])).insert_column(0, pl.Series(first, marks[name][first]))
             for name, frame in frames.items()
         ]
-        return pl.concat(marked, how="vertical_relaxed").sort(item, maintain_order=True)
+        together = pl.concat(marked, how="vertical_relaxed")
+        return together if self.in_order else together.sort(number, maintain_order=True)
 
     @property
     def schema_names(self) -> set[str]:
@@ -70,7 +76,7 @@ class Rows(Exhibit[TableSchema]):
         frame = frame.select(frame.columns[:WIDE])
         head = "".join(f'<th scope="col">{escape(name)}</th>' for name in frame.columns)
         body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in frame.iter_rows())
-        table = f'<table class="texts"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        table = f'<table class="cells"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         more = f"<p>{hidden} more columns are in the file.</p>" if hidden else ""
         return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(alternative)}">{table}</div>{more}'
 

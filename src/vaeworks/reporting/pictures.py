@@ -58,7 +58,7 @@ class Pictures(Exhibit[ImageSchema]):
         return f"{len(images)} images"
 
     def html(self, alternative: str, budget: int) -> str:
-        return picture_html(self.sheet(), alternative, budget)
+        return picture_html(self.sheet(), alternative, budget, named=len(self.versions) > 1)
 
 
 def grid(schema: ImageSchema, x: Tensor, columns: int | None = None, scale: int | None = None) -> Image:
@@ -155,11 +155,14 @@ def _blank(mode: str, width: int, height: int) -> Image:
     return Pillow.new(mode, (width, height), BACKGROUND if mode == "L" else (BACKGROUND,) * 3)
 
 
-def picture_html(picture: Image | Figure | bytes, alternative: str, budget: int) -> str:
-    """A picture inside the page, made smaller until its file has ``budget`` bytes at most; ``alternative`` is what it shows, in words."""
+def picture_html(picture: Image | Figure | bytes, alternative: str, budget: int, *, named: bool = False) -> str:
+    """A picture inside the page, made smaller until its file has ``budget`` bytes at most; ``alternative`` is what it shows, in words.
+
+    On narrow screens a flat one, or one whose rows are ``named``, is scrolled through and not made smaller still.
+    """
     content, width, height = _fitted(picture, budget)
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    scrolling = ' class="wide scroll" tabindex="0"' if width > 2 * height else ""
+    scrolling = ' class="wide scroll" tabindex="0"' if width > 2 * height or (named and width > 400) else ""
     return f'<figure{scrolling}><img src="{source}" width="{width}" height="{height}" alt="{escape(alternative)}"></figure>'
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from vaeworks.reporting.charts import bars, curves
 
-__all__ = ["curve_section", "dimension_section", "figure_section", "headline", "prose", "reproduction", "section"]
+__all__ = ["Dimensions", "curve_section", "dimension_section", "figure_section", "headline", "prose", "reproduction", "section"]
 
 NAMES = {
     "log_px": "log p(x)",
@@ -24,6 +25,8 @@ CURVES = {
     "elbo": "Evidence lower bound (ELBO): higher is better",
     "log_likelihood": "Log-likelihood E[log p(x | z)]: how well items are rebuilt",
     "kl": "KL divergence: how much the codes tell about the items",
+    "iwae": "Importance-weighted bound: higher is better",
+    "loss": "Loss, what training minimises: lower is better",
 }
 
 
@@ -53,6 +56,8 @@ def curve_section(lines: Sequence[Mapping[str, Any]], best_step: int | None) -> 
     """A chart for every quantity that was validated: on validation items, and on training batches where recorded."""
     names = list(dict.fromkeys(key.removeprefix("validation_") for line in lines for key in line if key.startswith("validation_")))
     names.sort(key=lambda name: list(CURVES).index(name) if name in CURVES else len(CURVES))
+    if all(math.isclose(-line.get("validation_loss", 0), line.get("validation_elbo", 1), rel_tol=1e-3) for line in lines):
+        names = [name for name in names if name != "loss"]  # which is the bound upside down
     charts = []
     for name in names:
         series = {
@@ -60,19 +65,23 @@ def curve_section(lines: Sequence[Mapping[str, Any]], best_step: int | None) -> 
             for label, key in (("one training batch", f"train_{name}"), ("validation", f"validation_{name}"))
         }
         title = CURVES.get(name, _name(name))
+        if max(map(len, series.values())) < 2:
+            continue
         chart = curves(series, label=f"Learning curve. {title}.", x_label="step", best=best_step)
         charts.append(f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>" if chart else "")
-    if not any(charts):
+    values = [value for line in lines for key, value in line.items() if key.startswith("validation_") and value is not None]
+    if not any(math.isfinite(value) for value in values):
         return ""
     last = lines[-1]
     facts = [f"{last['step']:,} steps"]
     facts += [f"{last['epoch']:g} epochs"] if "epoch" in last else []
     facts += [_duration(float(last["seconds"]))] if "seconds" in last else []
+    told = "Values are nats per item." if any(charts) else "Validation items were looked at too seldom to draw a curve."
     best = f" The weights of step {best_step:,}, the best on validation items, were kept." if best_step is not None else ""
     return section(
         "training",
         "Learning curves",
-        f'<p>Trained for {", ".join(facts)}.{best} Values are nats per item.</p><div class="charts">{"".join(charts)}</div>',
+        f"<p>Trained for {', '.join(facts)}.{best} {told}</p>" + (f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""),
     )
 
 
@@ -98,26 +107,57 @@ def _figure_row(name: str, figure: Mapping[str, Any]) -> str:
     return f"<tr>{first}<td>{_value(figure['value'])}</td><td>{spread}</td><td>{escape(figure['unit'])}</td></tr>"
 
 
-def dimension_section(kl: Sequence[float]) -> str:
-    """KL of every latent dimension, largest first."""
-    if len(kl) < 2:
+@dataclass(frozen=True)
+class Dimensions:
+    """What is known of D latent dimensions."""
+
+    activity: Sequence[float] | None
+    """Variance of the posterior mean over items."""
+    kl: Sequence[float] | None
+    """Nats; None where they cannot be told apart by dimension."""
+    first: int = 0
+    """Numbers of the code before them."""
+
+
+def dimension_section(dimensions: Dimensions) -> str:
+    """KL and activity of every latent dimension, in the order of the KL, or else of the activity, largest first."""
+    kl, activity = dimensions.kl, dimensions.activity
+    leading = kl if kl else activity
+    if leading is None or len(leading) < 2:
         return ""
-    idle = sum(value < 0.01 for value in kl)
-    tail = f" {idle} of them carr{'ies' if idle == 1 else 'y'} less than 0.01 nats: nothing." if idle else ""
-    text = f"<p>How many nats each of the {len(kl)} latent dimensions carries about an item, largest first; {sum(kl):.2f} in all.{tail}</p>"
-    chart = bars(
-        sorted(kl, reverse=True),
-        label=f"Bar chart of the KL divergence of {len(kl)} latent dimensions, from {max(kl):.2f} to {min(kl):.2f} nats.",
-        x_label="latent dimension, sorted",
+    order = sorted(range(len(leading)), key=lambda d: -leading[d])
+    names = [f"z{d + 1 + dimensions.first}" for d in order]
+    text, charts = [], []
+    if kl:
+        idle = sum(value < 0.01 for value in kl)
+        tail = f" {idle} of them carr{'ies' if idle == 1 else 'y'} less than 0.01 nats: nothing." if idle else ""
+        text.append(f"How many nats each of the {len(kl)} latent dimensions carries about an item, largest first; {sum(kl):.2f} in all.{tail}")
+        charts.append(("KL divergence, nats", [kl[d] for d in order]))
+    if activity is not None:
+        active = sum(value > 0.01 for value in activity)
+        text.append(
+            f"Activity is how much the mean of a code varies from item to item; {active} of {len(activity)} dimensions are active, with a variance above 0.01."
+            + ("" if kl else " This model's KL cannot be told apart by dimension.")
+        )
+        charts.append(("Activity, variance of the mean", [activity[d] for d in order]))
+    drawn = "".join(
+        f"<figure><figcaption>{caption}</figcaption>"
+        + bars(
+            values,
+            label=f"Bar chart of {caption} of {len(values)} latent dimensions, from {max(values):.2f} to {min(values):.2f}.",
+            x_label=f"latent dimension: {names[0]} first, {names[-1]} last",
+            names=names,
+        )
+        + "</figure>"
+        for caption, values in charts
     )
-    return section(
-        "dimensions", "KL per latent dimension", f'{text}<figure class="single">{chart}<figcaption class="quiet">nats</figcaption></figure>'
-    )
+    return section("dimensions", "Latent dimensions", f'{"".join(f"<p>{line}</p>" for line in text)}<div class="charts">{drawn}</div>')
 
 
-def reproduction(command: str, recipe: str, versions: Mapping[str, str]) -> str:
-    """The command, the recipe and the versions."""
-    parts = [f'<p>This command made the run:</p><pre tabindex="0"><code>{escape(command)}</code></pre>'] if command else []
+def reproduction(command: str, recipe: str, versions: Mapping[str, str], again: str = "") -> str:
+    """The command, that which makes the page ``again``, the recipe and the versions."""
+    told = (("This command made the run:", command), ("This one makes the page anew:", again))
+    parts = [f'<p>{words}</p><pre tabindex="0"><code>{escape(line)}</code></pre>' for words, line in told if line]
     if recipe:
         parts.append(
             f'<details><summary>The recipe, with every knob resolved</summary><pre tabindex="0"><code>{escape(recipe)}</code></pre></details>'

@@ -25,6 +25,8 @@ __all__ = ["Sounds"]
 
 SHOWN = 16
 """Sounds on a sheet and on the page at most."""
+PAIRS = 8
+"""Items on the page at most where each is there in several versions."""
 DECIBELS = 80
 """Range of a spectrogram below its loudest point."""
 
@@ -58,20 +60,35 @@ class Sounds(Exhibit[AudioSchema]):
         return f"{len(self.last)} sounds and sheet.png"
 
     def html(self, alternative: str, budget: int) -> str:
-        waves = {name: sounds[:SHOWN] for name, sounds in self.waves.items()}
+        most = SHOWN if len(self.versions) == 1 else PAIRS
+        waves = {name: sounds[:most] for name, sounds in self.waves.items()}
         picture = picture_html(_spectrograms(waves, self.schema.rate), alternative, budget // 2)
-        left, players = budget // 2, []
-        for i in range(len(next(iter(waves.values())))):
-            for name, sounds in waves.items():
-                content = encoded(sounds[i], self.schema.rate)
+        count, left, groups = len(next(iter(waves.values()))), budget // 2, []
+        for heading, members in self._groups(waves, count).items():
+            players = []
+            for label, wave in members:
+                content = encoded(wave, self.schema.rate)
                 left -= len(content)
                 if left >= 0:
-                    label = f"{name} {i + 1}"
-                    source = f"data:audio/wav;base64,{base64.b64encode(content).decode()}"
-                    players.append(
-                        f'<figure><figcaption>{escape(label)}</figcaption><audio controls src="{source}" title="{escape(label)}"></audio></figure>'
-                    )
-        return f'{picture}<div class="players">{"".join(players)}</div>'
+                    players.append(_player(f"{heading}, {label}" if heading else label, label, content))
+            if players:
+                told = f"<figcaption>{escape(heading)}</figcaption>" if heading else ""
+                groups.append(f'<figure class="sounds">{told}<div class="players">{"".join(players)}</div></figure>')
+        return f"{picture}{''.join(groups)}"
+
+    def _groups(self, waves: dict[str, list[Wave]], count: int) -> dict[str, list[tuple[str, Wave]]]:
+        """Sounds that are heard beside each other, by heading, with what each is: the steps of a path, the versions of an item, or all of a single version."""
+        if len(waves) == 1:
+            ((name, sounds),) = waves.items()
+            return {"": [(f"{name} {i + 1}", sounds[i]) for i in range(count)]}
+        if self.in_order:
+            return {name: [(f"step {i + 1}", sounds[i]) for i in range(count)] for name, sounds in waves.items()}
+        return {f"item {i + 1}": [(name, sounds[i]) for name, sounds in waves.items()] for i in range(count)}
+
+
+def _player(title: str, label: str, content: bytes) -> str:
+    source = f"data:audio/wav;base64,{base64.b64encode(content).decode()}"
+    return f'<div><span class="quiet">{escape(label)}</span><audio controls src="{source}" title="{escape(title)}"></audio></div>'
 
 
 def _spectrograms(waves: dict[str, list[Wave]], rate: int) -> Figure:

@@ -4,6 +4,8 @@ from vaeworks.runs.begun import Begun, begun, data_of, held_out_of
 from vaeworks.runs.budget import evaluation_budget
 from vaeworks.runs.calibration import ScoreCalibration, calibrate, recalibrate
 from vaeworks.runs.compare import Comparison, compare_recipes, compare_runs, show_comparison
+from vaeworks.runs.display import Display
+from vaeworks.runs.exporting import Exported, export_model
 from vaeworks.runs.filling import Imputation, filled_waves
 from vaeworks.runs.fit_prior import KINDS, FittedPrior, fit_prior
 from vaeworks.runs.language_model import load_language_model, train_language_model
@@ -18,6 +20,8 @@ __all__ = [
     "Attribution",
     "Begun",
     "Comparison",
+    "Display",
+    "Exported",
     "FittedPrior",
     "Imputation",
     "Model",
@@ -30,6 +34,7 @@ __all__ = [
     "compare_runs",
     "data_of",
     "evaluation_budget",
+    "export_model",
     "filled_frame",
     "filled_waves",
     "fit_prior",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vaeworks.data import Options, Source
+from vaeworks.data import Items, Options, Source
+from vaeworks.data.hub import absolute
 from vaeworks.errors import ArtifactError
 from vaeworks.files import replace_file
 
-__all__ = ["Begun", "begun", "data_of", "held_out_of"]
+__all__ = ["Begun", "begun", "data_of", "fingerprint", "held_out_of"]
 
 FILE = "run.json"
 TOLD = (
@@ -40,7 +42,7 @@ class Begun:
         name = None
         if isinstance(source, str | Path):
             path = Path(source).expanduser()
-            name = str(path.resolve()) if path.exists() else str(source)
+            name = str(path.resolve()) if path.exists() else absolute(str(source))
         plain = Options()
         told = {key: getattr(options, key) for key in TOLD if getattr(options, key) != getattr(plain, key)}
         return cls(seed, data, name, {key: str(Path(v).resolve()) if isinstance(v, Path) else v for key, v in told.items()})
@@ -84,3 +86,12 @@ def data_of(folder: Path, data: str | None, described: str, options: Options) ->
     if data is not None:
         return data, options
     return held_out_of(folder) or (described, replace(options, split="test"))
+
+
+def fingerprint(items: Items) -> str:
+    """A hash of items, in order, with what is missing of them and what generation is conditioned on."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (t for t in (items.values, items.observed, items.context) if t is not None):
+        digest.update(str(tuple(part.shape)).encode())
+        digest.update(part.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -17,8 +17,11 @@ from vaeworks.export import load_artifact, save_artifact
 from vaeworks.model import VAE, ImageSchema, Schema, TableSchema
 from vaeworks.recipes import Recipe, build_vae, parse_recipe
 from vaeworks.runs.calibration import ScoreCalibration, load_calibration, save_calibration
+from vaeworks.runs.display import Display, model_html
 from vaeworks.runs.drawing import Drawing
+from vaeworks.runs.exporting import Exported, export_model
 from vaeworks.runs.filling import Imputation, conditional_rows, impute, read_missing
+from vaeworks.runs.hub import fetched, push_to_hub, save_pretrained
 from vaeworks.runs.language_model import load_language_model
 from vaeworks.runs.scores import Scores, score
 
@@ -54,10 +57,18 @@ class Model:
         self.device = torch.device(device)
         self.vae, self.schema, self.recipe, self.language_model = vae.to(self.device).eval(), schema, recipe, language_model
 
+    home: Path | None = None
+    """The run folder that this model is of, where its figures and samples are; None where it has none."""
+
     @property
     def point(self) -> bool:
         """Whether this is a plain autoencoder, which knows no log p(x)."""
         return bool(self.recipe["posterior"]["kind"] == "point")
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """What the weights are in: float32, unless somebody asked for float64."""
+        return next((p.dtype for p in self.vae.parameters()), torch.float32)
 
     def items(self, source: Source | Items, options: Options | None = None) -> Items:
         """``source`` read in the form this model knows; DataError where it cannot be."""
@@ -78,6 +89,17 @@ class Model:
         if not isinstance(self.schema, TableSchema):
             raise DataError(f"this is a model of {self.schema.kind}, whose items are no rows: model.raw(x) gives them")
         return self.schema.to_frame(x)
+
+    def show(self, x: Tensor | Mapping[str, Tensor] | None = None, *, in_order: bool = False) -> Display:
+        """Items as a notebook shows them: x (N, *shape), several versions of the same by name, or without any 16 samples; ``in_order`` where they are a path."""
+        x = self.sample(seed=0) if x is None else x
+        return Display(self, {"items": x} if isinstance(x, Tensor) else x, in_order=in_order)
+
+    def __repr__(self) -> str:
+        return f"<Model of {self.schema.kind}: {self.schema.source}, recipe {self.recipe.name}>"
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     @torch.inference_mode()
     def sample(
@@ -182,7 +204,7 @@ class Model:
             raise DataError("the codes hold NaN or infinity: every coordinate must be a finite number")
         if self.schema.context in {"label", "vector"} and context is None:
             raise VaeworksError("this model is conditional: give each code its context, for example model.context(len(z), {'label': ...})")
-        return self._decode(z.to(self.device, torch.float32), None if context is None else context.to(self.device), Drawing(beam=beam))
+        return self._decode(z.to(self.device, self._dtype), None if context is None else context.to(self.device), Drawing(beam=beam))
 
     def reconstruct(self, source: Source | Items, *, beam: int = 1) -> Tensor:
         """The mean of p(x | z) at each item's posterior mean, (N, *shape)."""
@@ -271,6 +293,40 @@ class Model:
             save_calibration(path, self.calibration)
         return path
 
+    def save_pretrained(
+        self, save_directory: str | Path, *, license: str | None = None, repo_id: str | None = None, push_to_hub: bool = False, **settings: Any
+    ) -> str | None:
+        """Write what ``from_pretrained`` reads into a folder, with a model card; ``push_to_hub``: also upload it to ``repo_id``, by default the folder's name, with these ``settings``."""
+        folder = save_pretrained(self, save_directory, license=license, repo_id=repo_id)
+        return self.push_to_hub(repo_id or folder.name, license=license, **settings) if push_to_hub else None
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, token: str | bool | None = None,
+        cache_dir: str | Path | None = None, local_files_only: bool = False, force_download: bool = False, device: torch.device | str = "cpu",
+    ) -> Model:  # fmt: skip
+        """The model in a folder, or in a repository of the Hugging Face hub, "organisation/name" (extra ``hub``). No code runs. ArtifactError where there is none, or it is damaged."""
+        folder = fetched(
+            pretrained_model_name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        return load(folder, device=device)
+
+    def push_to_hub(self, repo_id: str, **settings: Any) -> str:
+        """Upload the model and its card to the repository ``repo_id`` of the hub (extra ``hub``) and return the commit's address.
+
+        ``settings``: license, commit_message, private, token, branch, create_pr, allow_patterns, ignore_patterns, delete_patterns.
+        """
+        return push_to_hub(self, repo_id, **settings)
+
+    def export(self, out: str | Path, **settings: Any) -> Exported:
+        """Write graphs that run without this library, compared with torch: ``format`` onnx (extra ``export``), torch or safetensors, ``only``, ``license``; see ``export_model``."""
+        return export_model(self, out, **settings)
+
     def _decode(self, z: Tensor, context: Tensor | None, drawing: Drawing) -> Tensor:
         parts = []
         for start in range(0, len(z), 500):
@@ -281,7 +337,8 @@ class Model:
 
 
 def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
-    """The model in a run folder, or one that ``Model.save`` wrote. Reads tensors, JSON and TOML only: no code runs. ArtifactError where it is damaged."""
+    """The model in a run folder, one that ``Model.save`` wrote, or "hf://organisation/name" of the hub. Reads tensors, JSON and TOML: no code runs. ArtifactError where it is damaged."""
+    folder = fetched(folder) if str(folder).startswith("hf://") else folder
     state, schema, toml = load_artifact(Path(folder))
     recipe = parse_recipe(toml, str(Path(folder) / "recipe.toml"))
     vae = build_vae(recipe, schema)
@@ -292,4 +349,6 @@ def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
             f"{folder}: the weights do not fit the recipe beside them ({str(error).splitlines()[0]}); one of the files was replaced"
         ) from error
     plain = load_language_model(Path(folder), recipe, vae) if schema.kind == "text" else None
-    return Model(vae, schema, recipe, device=device, language_model=plain, calibration=load_calibration(Path(folder), vae))
+    model = Model(vae, schema, recipe, device=device, language_model=plain, calibration=load_calibration(Path(folder), vae))
+    model.home = Path(folder)
+    return model

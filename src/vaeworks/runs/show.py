@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,17 @@ from torch import Tensor
 
 from vaeworks.data import Items
 from vaeworks.evaluation import Figures
+from vaeworks.evaluation.latent_use import LatentUse
 from vaeworks.model import TableSchema
-from vaeworks.reporting import Report, column_charts, exhibit, latent_map, save_png, save_report
+from vaeworks.reporting import Diagnosis, Dimensions, Report, column_charts, exhibit, latent_map, save_png, save_report
 from vaeworks.runs.model import Model
+from vaeworks.runs.paths import interpolations, traversals
+from vaeworks.runs.story import Story
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["columns_of", "map_of", "originals_of", "show"]
+__all__ = ["columns_of", "exhibits_of", "map_of", "originals_of", "page", "show"]
 
 SHOWN = 10
 """Originals and reconstructions in a picture."""
@@ -29,45 +33,63 @@ CHARTED = 5000
 """Rows that the charts of columns count."""
 
 
-def show(
-    model: Model,
-    folder: Path,
-    held_out: Items,
-    notes: tuple[str, ...],
-    choices: tuple[str, ...],
-    lines: list[dict[str, Any]],
-    best_step: int,
-    figures: Figures,
-    command: str,
-) -> None:
+def show(model: Model, folder: Path, held_out: Items, story: Story, figures: Figures, diagnosis: Diagnosis, use: LatentUse | None) -> None:
     """Samples and reconstructions, as items of their kind are written, latent.png and report.html into ``folder``."""
+    exhibits = exhibits_of(model, held_out, use)
+    for name in ("samples", "reconstructions"):
+        exhibits[name].write(folder / f"{name}{exhibits[name].suffixes[0]}")
+    for name in ("columns", "latent"):
+        if name in exhibits:
+            save_png(exhibits[name], folder / f"{name}.png")
+    made = page(model, story, figures, exhibits, diagnosis, use)
+    save_report(replace(made, again=f"vae report {shlex.quote(str(folder))}"), folder / "report.html")
+
+
+def page(
+    model: Model,
+    story: Story,
+    figures: Figures | Mapping[str, Any],
+    exhibits: Mapping[str, Any],
+    diagnosis: Diagnosis | None,
+    use: LatentUse | None,
+    *,
+    warning: str = "",
+) -> Report:
+    """What the page of a run tells; ``warning`` stands at its top."""
+    dimensions = None
+    if use is not None:
+        first = use.classes
+        dimensions = Dimensions(use.activity[first:].tolist(), None if use.kl is None else use.kl[first:].tolist(), first)
+    return Report(
+        title=f"{model.schema.source}: {model.recipe.name}",
+        warning=warning,
+        notes=story.notes,
+        choices=(*story.choices, *((story.ending,) if story.ending else ())),
+        lines=story.lines,
+        best_step=story.best_step,
+        figures=figures,
+        exhibits=exhibits,
+        diagnosis=diagnosis,
+        dimensions=dimensions,
+        recipe_toml=model.recipe.to_toml(),
+        command=story.command,
+        versions=story.versions,
+    )
+
+
+def exhibits_of(model: Model, held_out: Items, use: LatentUse | None) -> dict[str, Any]:
+    """What the page shows, by name and in order."""
     shown, schema = held_out[: 2 * SHOWN], model.schema
     exhibits: dict[str, Any] = {
         "samples": exhibit(schema, {"samples": model.sample(64, seed=0)}),
         "reconstructions": exhibit(schema, {"original": originals_of(model, shown), "reconstruction": model.reconstruct(shown)}),
     }
-    for name, items in exhibits.items():
-        items.write(folder / f"{name}{items.suffixes[0]}")
     if isinstance(schema, TableSchema):
         exhibits["columns"] = columns_of(model, schema, held_out)
-        save_png(exhibits["columns"], folder / "columns.png")
+    exhibits["traversals"] = None if use is None else traversals(model, use)
+    exhibits["interpolation"] = interpolations(model, held_out)
     exhibits["latent"] = map_of(model, held_out[:MAPPED])
-    save_png(exhibits["latent"], folder / "latent.png")
-    save_report(
-        Report(
-            title=f"{model.schema.source}: {model.recipe.name}",
-            notes=notes,
-            choices=choices,
-            lines=lines,
-            best_step=best_step,
-            figures=figures,
-            exhibits=exhibits,
-            recipe_toml=model.recipe.to_toml(),
-            command=command,
-            versions={"vaeworks": metadata.version("vaeworks"), "torch": torch.__version__, "Python": platform.python_version()},
-        ),
-        folder / "report.html",
-    )
+    return {name: shown for name, shown in exhibits.items() if shown is not None}
 
 
 def map_of(model: Model, items: Items) -> Figure:

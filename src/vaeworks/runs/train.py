@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import platform
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vaeworks.data import Data, Items, Options, Source, open_data
-from vaeworks.errors import ArtifactError, RecipeError
+from vaeworks.errors import ArtifactError, RecipeError, VaeworksError
 from vaeworks.evaluation import Figures
 from vaeworks.files import replace_file
 from vaeworks.model import Schema
@@ -28,14 +29,17 @@ from vaeworks.recipes import (
     load_recipe,
     parse_recipe,
 )
-from vaeworks.runs.begun import Begun, begun
+from vaeworks.runs.begun import Begun, begun, fingerprint
 from vaeworks.runs.budget import evaluation_budget
 from vaeworks.runs.calibration import FILE as CALIBRATION
 from vaeworks.runs.calibration import calibrate, save_calibration
+from vaeworks.runs.doctor import Patient, diagnose
 from vaeworks.runs.language_model import load_language_model, train_language_model
 from vaeworks.runs.model import Model
 from vaeworks.runs.show import show
-from vaeworks.training import History, Progress, choose_device, threads_for
+from vaeworks.runs.story import FILE as STORY
+from vaeworks.runs.story import Story
+from vaeworks.training import History, Progress, Tracking, check_trackers, choose_device, threads_for
 
 __all__ = ["Run", "plan_recipe", "train", "train_run"]
 
@@ -45,13 +49,25 @@ VAES_SHARE = 0.6
 TEMPORARY = (".*.tmp", "checkpoint/.*.tmp")
 """Files whose writing was killed."""
 STALE = (
-    CHECKPOINT, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png", "columns.png", CALIBRATION,
+    CHECKPOINT, STORY, "recipe.toml", "model.safetensors", "metrics.jsonl", "figures.json", "report.html", "latent.png", "columns.png", CALIBRATION,
     "samples.png", "samples.txt", "samples.csv", "samples/*.wav", "samples/sheet.png",
     "reconstructions.png", "reconstructions.txt", "reconstructions.csv", "reconstructions/*.wav", "reconstructions/sheet.png",
     "language-model.safetensors", "language-model/checkpoint/state.safetensors", "language-model/metrics.jsonl", "language-model/tensorboard/events.out.tfevents.*",
-    "tensorboard/events.out.tfevents.*",
+    "tensorboard/events.out.tfevents.*", "track.json",
 )  # fmt: skip
 """What an earlier run in the folder left, and a new one replaces."""
+TRACKED = (
+    "samples.*",
+    "reconstructions.*",
+    "samples/*",
+    "reconstructions/*",
+    "latent.png",
+    "columns.png",
+    "report.html",
+    "recipe.toml",
+    "figures.json",
+)
+"""Files of a finished run that trackers receive."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,9 @@ def train(source: Source, *, out: str | Path | None = None, recipe: str | None =
 
     model = vaeworks.train("photos/", out="runs/photos")
     """
-    return train_run(source, out=out, recipe=recipe, **settings).model
+    run = train_run(source, out=out, recipe=recipe, **settings)
+    run.model.home = run.folder
+    return run.model
 
 
 def train_run(
@@ -89,6 +107,7 @@ def train_run(
     device: str = "auto",
     checkpoint_seconds: float = 30.0,
     language_model: bool = True,
+    track: Iterable[str] = (),
     say: Callable[[str], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
     command: str = "",
@@ -96,10 +115,11 @@ def train_run(
     """Look at ``source``, choose a recipe unless one is named, train, evaluate on held-out items, and fill the run folder ``out``.
 
     ``resume`` goes on with the run in ``out`` as it was begun; ``overwrite`` replaces it. Beside a model of text the same decoder is trained without z, to measure against, unless
-    ``language_model`` is False; ``max_minutes`` are then shared by the two. ``say`` receives each sentence about what was found and chosen.
+    ``language_model`` is False; ``max_minutes`` are then shared by the two. ``track`` names trackers, ``wandb`` or ``mlflow``, that are told what metrics.jsonl is, and in the
+    end the figures and the pictures. ``say`` receives each sentence about what was found and chosen.
     Raises DataError, RecipeError, TrainingError; ArtifactError where ``out`` already holds a run.
     """
-    say = say or (lambda _: None)
+    say, track = say or (lambda _: None), check_trackers(track)
     folder = None if out is None else Path(out)
     chosen_device = choose_device(device)
     options, overrides = options or Options(seed=seed), list(overrides)
@@ -107,7 +127,7 @@ def train_run(
     for note in data.notes:
         say(note)
     made, choices = plan_recipe(data.schema, recipe, overrides)
-    facts = Begun.of(seed, _fingerprint(data.train), source, options)
+    facts = Begun.of(seed, fingerprint(data.train), source, options)
     stored = _resumed(folder, facts, made if recipe is not None or overrides else None) if folder is not None and resume else None
     if stored is not None:
         made, seed = stored
@@ -124,44 +144,53 @@ def train_run(
     say(f"Training {size:,} parameters on {chosen_device} ({threads} thread{'s' * (threads > 1)}), seed {seed}.")
     beside = language_model and data.schema.kind == "text"
     shares = (None, None) if max_minutes is None else (max_minutes * (VAES_SHARE if beside else 1), max_minutes * (1 - VAES_SHARE))
-    try:
-        history = trainer.fit(
-            vae,
-            objective,
-            data,
-            folder=folder,
-            device=chosen_device,
-            seed=seed,
-            max_minutes=shares[0],
-            resume=resume,
-            checkpoint_seconds=checkpoint_seconds,
-            progress=progress,
-        )
-    except (ValueError, NotImplementedError) as error:  # an objective that has met what it cannot weigh
-        raise RecipeError(f"this combination of parts cannot be trained: {error}") from error
-    say(_ending(history))
-    plain = None
-    if beside:
-        say("Training the same decoder without z: the language model to measure against.")
-        plain = (load_language_model(folder, made, vae) if folder is not None else None) or train_language_model(
-            made, vae, data, history, folder=folder, device=chosen_device, seed=seed, max_minutes=shares[1], progress=progress
-        )[0].eval()
-    model = Model(vae, data.schema, made, device=chosen_device, language_model=plain)
-    if folder is not None:
-        model.save(folder)
-    held_out = data.test if len(data.test) else data.validation if len(data.validation) else data.train
-    items, samples = evaluation_budget(held_out, data.schema)
-    found = None if model.point else model.log_prob(items, samples, seed=seed, terms=items.lengths is None)
-    if found is not None and held_out is not data.train:
-        model.calibration = calibrate(model, items, samples, seed=seed, train=data.train, found=found)
-    figures = model.evaluate(items, samples, seed=seed, found=found)
-    run = Run(model, data, history, figures, folder, choices)
-    if folder is not None:
-        if model.calibration is not None:
-            save_calibration(folder, model.calibration)
-        replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
-        show(run.model, folder, held_out, data.notes, choices, history.lines, history.best_step, figures, command or _command(source, folder, made))
+    with _tracking(track, folder, made, data.schema, seed, resume=stored is not None, say=say) as tracking:
+        try:
+            history = trainer.fit(
+                vae,
+                objective,
+                data,
+                folder=folder,
+                device=chosen_device,
+                seed=seed,
+                max_minutes=shares[0],
+                resume=resume,
+                checkpoint_seconds=checkpoint_seconds,
+                progress=progress,
+                listen=tracking.listen,
+            )
+        except (ValueError, NotImplementedError) as error:  # an objective that has met what it cannot weigh
+            raise RecipeError(f"this combination of parts cannot be trained: {error}") from error
+        say(_ending(history))
+        plain = None
+        if beside:
+            say("Training the same decoder without z: the language model to measure against.")
+            plain = (load_language_model(folder, made, vae) if folder is not None else None) or train_language_model(
+                made, vae, data, history, folder=folder, device=chosen_device, seed=seed, max_minutes=shares[1], progress=progress
+            )[0].eval()
+        model = Model(vae, data.schema, made, device=chosen_device, language_model=plain)
+        if folder is not None:
+            model.save(folder)
+        run, held_out = _measured(model, data, history, folder, choices, seed)
+        if folder is not None:
+            told = Story(data.notes, choices, command or _command(source, folder, made), history.best_step, _ending(history), _versions(seed, facts))
+            _leave(run, folder, held_out, replace(told, lines=tuple(history.lines)), source, seed)
+        tracking.finish({name: figure.value for name, figure in run.figures.figures.items()}, TRACKED)
     return run
+
+
+def _tracking(
+    names: tuple[str, ...], folder: Path | None, recipe: Recipe, schema: Schema, seed: int, *, resume: bool, say: Callable[[str], None]
+) -> Tracking:
+    """The trackers of a run, told its recipe and data; where one cannot begin, neither has the run in ``folder``."""
+    config = {**recipe.values, "seed": seed, "source": schema.source, "items": schema.count, "shape": "x".join(map(str, schema.shape))}
+    title = folder.name if folder is not None else f"{schema.source} {recipe.name}"
+    try:
+        return Tracking(names, folder=folder, title=title, config=config, resume=resume, say=say)
+    except VaeworksError:
+        if folder is not None and not resume:
+            _remove(folder, "recipe.toml")
+        raise
 
 
 def plan_recipe(schema: Schema, name: str | None, overrides: Iterable[str] = ()) -> tuple[Recipe, tuple[str, ...]]:
@@ -228,15 +257,6 @@ def _remove(folder: Path, *patterns: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def _fingerprint(items: Items) -> str:
-    """A hash of the training items, in order, with what is missing of them and what generation is conditioned on."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (t for t in (items.values, items.observed, items.context) if t is not None):
-        digest.update(str(tuple(part.shape)).encode())
-        digest.update(part.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _ending(history: History) -> str:
     how = {
         "finished": "finished",
@@ -246,6 +266,38 @@ def _ending(history: History) -> str:
     }[history.ended]
     skipped = f"; {history.skipped} steps skipped for not being finite" if history.skipped else ""
     return f"Training {how} after {history.steps} steps and {history.seconds:.0f} s; the weights of step {history.best_step} are kept{skipped}."
+
+
+def _measured(model: Model, data: Data, history: History, folder: Path | None, choices: tuple[str, ...], seed: int) -> tuple[Run, Items]:
+    """The run with its figures on held-out items, by which scores are calibrated too; and those items, all of them."""
+    held_out = data.test if len(data.test) else data.validation if len(data.validation) else data.train
+    items, samples = evaluation_budget(held_out, data.schema)
+    found = None if model.point else model.log_prob(items, samples, seed=seed, terms=items.lengths is None)
+    if found is not None and held_out is not data.train:
+        model.calibration = calibrate(model, items, samples, seed=seed, train=data.train, found=found)
+    return Run(model, data, history, model.evaluate(items, samples, seed=seed, found=found), folder, choices), held_out
+
+
+def _leave(run: Run, folder: Path, held_out: Items, told: Story, source: Source, seed: int) -> None:
+    """Everything in the folder that is made once the model is trained."""
+    model, figures = run.model, run.figures
+    if model.calibration is not None:
+        save_calibration(folder, model.calibration)
+    replace_file(folder / "figures.json", json.dumps(figures.to_json(), indent=2).encode())
+    told.write(folder)
+    patient = Patient.after(model, folder, told, figures, run.data.train, held_out, str(source) if isinstance(source, str | Path) else "", seed)
+    show(model, folder, held_out, told, figures, diagnose(patient), patient.use)
+
+
+def _versions(seed: int, facts: Begun) -> dict[str, str]:
+    """What a run depends on beside its recipe."""
+    return {
+        "vaeworks": metadata.version("vaeworks"),
+        "torch": torch.__version__,
+        "Python": platform.python_version(),
+        "seed": str(seed),
+        "fingerprint of the training items": facts.data,
+    }
 
 
 def _command(source: Source, folder: Path, recipe: Recipe) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,8 +99,10 @@ class Loop:
         device: torch.device,
         seed: int,
         progress: Callable[[Progress], None] | None,
+        listen: Callable[[Mapping[str, Any]], None] | None = None,
     ):
         keep_memory()
+        self.listen = listen
         self.knobs, self.schema, self.device, self.progress = knobs, data.schema, device, progress
         examples, few = (data.train[:n].batch(data.schema, slice(None), torch.Generator().manual_seed(seed)) for n in (1000, 2))
         vae.settle(data.train.mean(data.schema), examples.x)
@@ -137,7 +139,7 @@ class Loop:
         torch.manual_seed(self.state.seed)
         if resume and self.checkpoint is not None and self.checkpoint.is_file():
             self._restore(self.checkpoint)
-        state, record = self.state, Record(self.folder, kept=self.state.lines)
+        state, record = self.state, Record(self.folder, kept=self.state.lines, listen=self.listen)
         pace = Pace(state, max_minutes, most)
         ended = ""
         threads = threads_for(self.vae, self.batch_size, self.device)

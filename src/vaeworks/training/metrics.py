@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ __all__ = ["Record"]
 class Record:
     """metrics.jsonl and TensorBoard events in ``folder``, kept in step with the checkpoint: on resuming, lines past it are dropped.
 
-    With ``folder`` None, the record lives in memory alone.
+    With ``folder`` None, the record lives in memory alone. ``listen`` is called with each line, those that were kept first.
     """
 
-    def __init__(self, folder: Path | None, *, kept: int = 0):
+    def __init__(self, folder: Path | None, *, kept: int = 0, listen: Callable[[Mapping[str, Any]], None] | None = None):
         self.lines: list[dict[str, Any]] = []
-        self._file, self._writer = None, None
+        self._file, self._writer, self._listen = None, None, listen or (lambda _: None)
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,6 +35,8 @@ class Record:
         replace_file(path, "".join(json.dumps(line) + "\n" for line in self.lines).encode())  # killed here, nothing is lost
         self._file = path.open("a", encoding="utf-8")
         self._writer = _writer(folder, self.lines[-1]["step"] + 1 if self.lines else 0)
+        for line in self.lines:
+            self._listen(line)
 
     def add(self, line: dict[str, Any]) -> None:
         """Append one line: a ``step`` and named numbers."""
@@ -48,6 +51,7 @@ class Record:
                         self._writer.add_scalar(name, value, line["step"])
         except OSError as error:
             raise ArtifactError(f"cannot write metrics of step {line['step']}: {error.strerror}; the last checkpoint is unchanged") from error
+        self._listen(line)
 
     def close(self) -> None:
         """Close the files: every line was flushed, or its failure told."""

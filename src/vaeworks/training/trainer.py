@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -88,8 +88,9 @@ class Trainer:
         resume: bool = False,
         checkpoint_seconds: float = 30.0,
         progress: Callable[[Progress], None] | None = None,
+        listen: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> History:
-        """Train ``vae`` in place and leave the best weights in it; ``folder`` receives checkpoints and metrics.
+        """Train ``vae`` in place and leave the best weights in it; ``folder`` receives checkpoints and metrics, and ``listen`` each line of the metrics.
 
         ``resume`` goes on from ``folder``'s checkpoint, if there is one, to the very weights that an uninterrupted run would have reached (bit for bit
         on a CPU).
@@ -97,5 +98,5 @@ class Trainer:
 
         Raises TrainingError when steps stay non-finite.
         """
-        loop = Loop(self, vae, objective, data, folder=folder, device=torch.device(device), seed=seed, progress=progress)
+        loop = Loop(self, vae, objective, data, folder=folder, device=torch.device(device), seed=seed, progress=progress, listen=listen)
         return loop.run(resume=resume, max_minutes=max_minutes, checkpoint_seconds=checkpoint_seconds)
