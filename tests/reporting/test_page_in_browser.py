@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from vaeworks.runs.doctor import Patient, diagnose
 from vaeworks.runs.show import exhibits_of, page
 from vaeworks.runs.story import Story
 
-CHROMIUM = Path("/usr/bin/chromium")
 KINDS = {"image": "mlp", "text": "text", "audio": "sound-mel", "table": "table"}
 SMALL = {
     "image": ["encoder.hidden=[8]", "decoder.hidden=[8]"],
@@ -64,25 +62,14 @@ def report_of(kind: str, tmp: Path) -> Report:
     return page(model, story, figures, exhibits_of(model, data.test, patient.use), diagnosis, patient.use, warning="The data have changed.")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.is_file():
-        pytest.skip(f"{CHROMIUM} is not installed")
-    with sync_api.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_the_page_can_be_read_by_anyone_anywhere(kind: str, browser: Any, tmp_path: Path) -> None:
+def test_the_page_can_be_read_by_anyone_anywhere(kind: str, chromium: Any, tmp_path: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     report = report_of(kind, tmp_path)
     save_report(report, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
     for scheme, width in (("light", 360), ("dark", 1200)):
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, offline=True)
+        context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, offline=True)
         asked: list[str] = []
         tab = context.new_page()
         tab.on("request", lambda request, asked=asked: asked.append(request.url))

@@ -163,19 +163,6 @@ def scenes(models: dict[str, vw.Model]) -> dict[str, Scene]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Debian's browser, by Playwright."""
-    api = pytest.importorskip("playwright.sync_api")
-    path = Path("/usr/bin/chromium")
-    if not path.is_file():
-        pytest.skip(f"no browser at {path}")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(path), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="session")
 def addresses(scenes: dict[str, Scene]) -> Iterator[dict[str, str]]:
     """The address of an explorer of each model, answered by a thread of this process."""
     import threading
