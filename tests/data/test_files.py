@@ -231,7 +231,7 @@ def test_a_labels_file_is_no_source(tmp_path) -> None:
         ("fashion_mnist", "did you mean fashion-mnist"),
         ("cifar-10", "did you mean cifar10"),
         ("nothing/here", "give a path that exists, or one of digits"),
-        ("hf://a/b", "download it first"),
+        ("hf://a/b", "fetch it with download=True"),
     ],
 )
 def test_a_missing_path_says_what_may_have_been_meant(given, says) -> None:
