@@ -133,6 +133,7 @@ class ScoredItem(BaseModel):
     value: float | None = Field(description="The statistic; null for minus infinity.")
     log_px: float | None = Field(description="log p(x) in nats; null for minus infinity.")
     standard_error: float | None = Field(description="Monte Carlo error of log_px; null where it is not known.")
+    effective_sample_size: float | None = Field(description="Importance samples that decide log_px: where it is below 5, log_px is likely too low.")
     p_value: float | None = Field(
         description="How often an item drawn as the held-out ones were is as strange; null where nothing is there to compare with."
     )

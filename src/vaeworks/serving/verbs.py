@@ -87,9 +87,15 @@ async def score(asked: m.Score, service: Asked) -> m.Scores:
     with _field(None):
         found = await service.score(items, asked.samples)
     log_prob = found.log_prob
-    columns = (found.values, log_prob.value, log_prob.standard_error, found.p_values)
-    told = zip(*(_numbers(column, len(items)) for column in columns), strict=True)
-    scores = [m.ScoredItem(value=value, log_px=log_px, standard_error=error, p_value=p) for value, log_px, error, p in told]
+    columns = {
+        "value": found.values,
+        "log_px": log_prob.value,
+        "standard_error": log_prob.standard_error,
+        "effective_sample_size": log_prob.effective_sample_size,
+        "p_value": found.p_values,
+    }
+    told = zip(*(_numbers(column, len(items)) for column in columns.values()), strict=True)
+    scores = [m.ScoredItem(**dict(zip(columns, numbers, strict=True))) for numbers in told]
     return m.Scores(scores=scores, statistic=found.statistic, samples=log_prob.samples)
 
 

@@ -8,6 +8,7 @@ import { chooseItem, nameOf } from "explore/map";
 import { complain, emit, look, say, state } from "explore/state";
 
 const NEIGHBOURS = 8;
+const FEW = 5; // importance samples
 
 export function inspectPanel() {
   const result = el("div", { class: "result" });
@@ -51,6 +52,7 @@ export function inspectPanel() {
       const how = p <= 0.01 ? "very unlike" : p <= 0.05 ? "unlike" : "like";
       parts.push(`; p-value ${number(p, 2)}${score.statistic === "log-px" ? "" : ` (${score.statistic})`}: ${how} the held-out items`);
     } else parts.push("; no p-value: this model comes without scores of held-out items");
+    if (score.effective_sample_size !== null && score.effective_sample_size < FEW) parts.push("; few importance samples decide it, so log p(x) is likely higher");
     line.replaceChildren(...parts);
     say(line.textContent);
   }
