@@ -174,7 +174,12 @@ def test_scores_are_those_of_the_model(name: str, ask: Callable[..., Any], model
     found = model.score(known(name, model))
     assert told["statistic"] == found.statistic
     assert found.p_values is not None
-    for key, column in {"value": found.values, "log_px": found.log_prob.value, "p_value": found.p_values}.items():
+    for key, column in {
+        "value": found.values,
+        "log_px": found.log_prob.value,
+        "p_value": found.p_values,
+        "effective_sample_size": found.log_prob.effective_sample_size,
+    }.items():
         assert [score[key] for score in told["scores"]] == pytest.approx(column.tolist(), rel=1e-4), key
 
 
