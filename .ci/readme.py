@@ -1,7 +1,7 @@
-"""Run what Markdown files show, in the repository's root and in order: each line of their ```sh blocks that starts with `vae`, and their ```python blocks.
+"""Run what Markdown files show, where one stands (or in a fresh folder) and in order: each line of their ```sh blocks that starts with `vae`, and their ```python blocks.
 
     python .ci/readme.py README.md
-    python .ci/readme.py --seconds 5 --epochs 3 --fork docs
+    python .ci/readme.py --seconds 5 --epochs 3 --fork --fresh docs
 
 Of a folder all pages are run, in order of their names, quick starts first: others go on with their runs.
 Text, sounds, pictures and a table that only the reader has are made up here, and trained on for some seconds where the
@@ -17,10 +17,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 ABSENT = ("photos/",)  # data that only the reader has, and that nothing stands in for
-OWN = ("results.md", "cli.md", "gallery.md")  # pages whose commands another script runs, and takes the page from
+OWN = (
+    "results.md",
+    "cli.md",
+    "gallery.md",
+    "from-the-formula-to-the-code.md",
+)  # pages that another script writes, or whose code a test holds to its source
 BLOCK = re.compile(r"^([ ]*)```(sh|python)\n(.*?)^\1```", re.S | re.M)
 
 
@@ -134,6 +140,17 @@ def _inside(command: list[str]) -> int:
     return 0
 
 
+def run_all(shown: list[tuple[Path, str]], arguments: argparse.Namespace, binaries: Path, environment: dict[str, str]) -> None:
+    """Every command of the pages."""
+    for page, text in shown:
+        for command in commands(text, arguments.seconds, arguments.epochs, str(binaries / "python")):
+            print(f"{page} $", shlex.join(command)[:120].replace("\n", " "), flush=True)
+            start, before = time.monotonic(), os.times()
+            (run_forked if arguments.fork else run)(command, environment)
+            spent = os.times().children_user + os.times().children_system - before.children_user - before.children_system
+            print(f"  {time.monotonic() - start:.1f} s, {spent:.1f} s of a processor", flush=True)
+
+
 def main() -> None:
     """Run the commands and the code; stop at the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,17 +158,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="in place of --max-minutes")
     parser.add_argument("--epochs", type=int, help="most epochs of a training")
     parser.add_argument("--fork", action="store_true", help="load torch once for all commands")
+    parser.add_argument("--fresh", action="store_true", help="in a folder of its own, so that nothing lies there from before")
     arguments = parser.parse_args()
-    stand_ins()
+    shown = [(page, page.read_text("utf-8")) for path in arguments.paths for page in pages(path)]
     binaries = Path(".venv/bin").resolve()
     environment = os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}"}
-    for page in [page for path in arguments.paths for page in pages(path)]:
-        for command in commands(page.read_text("utf-8"), arguments.seconds, arguments.epochs, str(binaries / "python")):
-            print(f"{page} $", shlex.join(command)[:120].replace("\n", " "), flush=True)
-            start, before = time.monotonic(), os.times()
-            (run_forked if arguments.fork else run)(command, environment)
-            spent = os.times().children_user + os.times().children_system - before.children_user - before.children_system
-            print(f"  {time.monotonic() - start:.1f} s, {spent:.1f} s of a processor", flush=True)
+    folder = tempfile.TemporaryDirectory() if arguments.fresh else nullcontext()
+    with folder as fresh:
+        if fresh is not None:
+            os.chdir(fresh)
+        stand_ins()
+        run_all(shown, arguments, binaries, environment)
+        os.chdir(binaries)  # out of the folder, which goes
 
 
 if __name__ == "__main__":
