@@ -16,21 +16,24 @@ function joined(form, tokens) {
   return new TextDecoder().decode(all);
 }
 
-/** n strings by a model that gives the logits (n, V) of the next token: the most probable one, or with `draw`, numbers in [0, 1), one drawn. */
-export async function textItems(n, form, next, draw = null) {
-  const written = Array.from({ length: n }, () => []);
+/** n strings by a model that gives for tokens (n, T) the logits (n, T, V) of each given those before it: the most probable one, or with `draw`, numbers in [0, 1), one drawn. */
+export async function textItems(n, form, logitsOf, draw = null) {
+  const most = form.length - 1;
+  const tokens = new BigInt64Array(n * most).fill(BigInt(PAD));
   const ended = new Array(n).fill(false);
-  for (let t = 0; t < form.length - 1 && ended.includes(false); t++) {
-    const logits = await next(BigInt64Array.from(written.flat(), BigInt), t);
-    const vocabulary = logits.dims[1];
+  for (let t = 0; t < most && ended.includes(false); t++) {
+    const logits = await logitsOf(tokens, most);
+    const vocabulary = logits.dims[2];
     for (let i = 0; i < n; i++) {
-      const row = logits.data.subarray(i * vocabulary, (i + 1) * vocabulary);
-      const token = ended[i] ? PAD : draw ? drawn(row, draw) : row.reduce((best, v, k) => (v > row[best] ? k : best), 0);
-      if (token === END) ended[i] = true;
-      written[i].push(token === END ? PAD : token);
+      if (ended[i]) continue;
+      const at = i * most + t;
+      const row = logits.data.subarray(at * vocabulary, (at + 1) * vocabulary);
+      const token = draw ? drawn(row, draw) : row.reduce((best, v, k) => (v > row[best] ? k : best), 0);
+      ended[i] = token === END;
+      if (!ended[i]) tokens[at] = BigInt(token);
     }
   }
-  return written.map((tokens) => joined(form, tokens));
+  return Array.from({ length: n }, (_, i) => joined(form, Array.from(tokens.subarray(i * most, (i + 1) * most), Number)));
 }
 
 function drawn(logits, draw) {

@@ -53,8 +53,8 @@ export async function make() {
     const n = list.length;
     const feeds = { z: tensor(Float32Array.from(list.flatMap((code) => [...code])), [n, size]), ...(form.size ? { context: stacked(contexts) } : {}) };
     if (ports.decoder.inputs.includes("tokens")) {
-      const next = (tokens, t) => run("decoder", { ...feeds, tokens: tensor(tokens, [n, t], "int64") }, "logits");
-      return textItems(n, form, next, draw);
+      const logitsOf = (tokens, most) => run("decoder", { ...feeds, tokens: tensor(tokens, [n, most], "int64") }, "logits");
+      return textItems(n, form, logitsOf, draw);
     }
     return present(await run("decoder", feeds, "x"));
   }
