@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vaeworks.cli.options import DataDir, Device, Download, Limit, RunFolder, RunSeed, Split, as_learned, data_options, open_model, say, seed_of
 from vaeworks.errors import VaeworksError
+
+if TYPE_CHECKING:
+    from vaeworks.serving.scene import Scene
 
 __all__ = ["add_to"]
 
@@ -72,13 +75,11 @@ def explore(
     _serve(scene, host, port, browser)
 
 
-def _serve(scene: object, host: str, port: int, browser: bool) -> None:
+def _serve(scene: Scene, host: str, port: int, browser: bool) -> None:
     """Until Ctrl-C."""
     from vaeworks.serving import Settings, create_app, run_server
     from vaeworks.serving.explorer import add_explorer
-    from vaeworks.serving.scene import Scene
 
-    assert isinstance(scene, Scene)
     settings = Settings(host=host, seconds=120.0)
     app = create_app(scene.model, settings=settings)
     add_explorer(app, scene)

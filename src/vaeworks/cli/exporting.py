@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -65,5 +64,5 @@ def push(
 
     Example: [bold]vae push runs/digits me/digits-vae --license cc-by-4.0 --private[/]
     """
-    address = open_model(Path(run), "cpu").push_to_hub(repo, license=license, private=private or None, branch=revision)
+    address = open_model(run, "cpu").push_to_hub(repo, license=license, private=private or None, branch=revision)
     print(address)

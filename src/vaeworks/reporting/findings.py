@@ -56,7 +56,7 @@ class Diagnosis:
         return tuple(finding for finding in self.findings if finding.problem)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dictionary; ``Diagnosis.from_json`` reads it back."""
+        """A JSON-ready dictionary."""
         examined = [{"name": one.name, "measured": one.measured, "figures": dict(one.figures)} for one in self.examined]
         by = {finding.name: one.name for one in self.examined for finding in one.findings}
         findings = [{**asdict(finding), "commands": list(finding.commands), "by": by[finding.name]} for finding in self.findings]

@@ -19,8 +19,8 @@ from vaeworks.runs.story import Story, story_of
 
 __all__ = ["remake"]
 
-LEFT = {"reconstructions": "reconstructions", "columns": "columns", "latent": "latent"}
-"""What training leaves of the exhibits that need data: name on the page -> stem of its file."""
+LEFT = ("reconstructions", "columns", "latent")
+"""What training leaves of the exhibits that need data, by name on the page, which is the stem of its file."""
 
 
 def remake(model: Model, run: Path, out: Path, *, say: Callable[[str], None] = lambda _: None, **reading: Any) -> Patient:
@@ -76,13 +76,13 @@ def _figures(run: Path) -> dict[str, Any]:
 def _remains(model: Model, run: Path) -> dict[str, Any]:
     """What training left of exhibits that need data: pictures as they are, texts and tables as their beginning."""
     found: dict[str, Any] = {}
-    for name, stem in LEFT.items():
+    for name in LEFT:
         if name == "columns" and not isinstance(model.schema, TableSchema):
             continue
-        for path in (run / f"{stem}.png", run / stem / "sheet.png"):
+        for path in (run / f"{name}.png", run / name / "sheet.png"):
             if path.is_file():
                 found[name] = path.read_bytes()
-        for path in (run / f"{stem}.txt", run / f"{stem}.csv"):
+        for path in (run / f"{name}.txt", run / f"{name}.csv"):
             if path.is_file() and name not in found:
                 found[name] = Remains(path.read_text("utf-8", "replace"))
     return found

@@ -88,9 +88,7 @@ def train(source: Source, *, out: str | Path | None = None, recipe: str | None =
 
     model = vaeworks.train("photos/", out="runs/photos")
     """
-    run = train_run(source, out=out, recipe=recipe, **settings)
-    run.model.home = run.folder
-    return run.model
+    return train_run(source, out=out, recipe=recipe, **settings).model
 
 
 def train_run(
@@ -170,7 +168,7 @@ def train_run(
             )[0].eval()
         model = Model(vae, data.schema, made, device=chosen_device, language_model=plain)
         if folder is not None:
-            model.save(folder)
+            model.home = model.save(folder)
         run, held_out = _measured(model, data, history, folder, choices, seed)
         if folder is not None:
             told = Story(data.notes, choices, command or _command(source, folder, made), history.best_step, _ending(history), _versions(seed, facts))
